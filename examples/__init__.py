@@ -1,0 +1,3 @@
+"""
+Sample applications: code to copy and change.
+"""

@@ -1,0 +1,3 @@
+"""
+Faults for tests: a network that loses, delays and cuts.
+"""

@@ -1,0 +1,3 @@
+"""
+The rules, one module of tests for each.
+"""

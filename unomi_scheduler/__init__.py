@@ -1,0 +1,130 @@
+"""
+A cluster task scheduler whose only coordinator is Elasticsearch (or, on one machine, an SQLite file).
+
+    you ──► Scheduler ──► TaskBuilder          service/, builder     makes, changes and reads tasks
+               │
+               ▼                               node/                 takes part in the cluster
+        ┌─────────────┐ events  ┌──────────┐
+        │    shell    │ ──────► │   core   │   core: a step machine without threads, clocks or I/O
+        │ threads, I/O│ ◄────── │          │   shell: feeds it from the store, the heartbeat and the workers
+        └──────┬──────┘ commands└────┬─────┘
+               │                     ▼
+               │                  rules/       pure: transitions, due times, claims, retries, who runs what
+               ▼
+           TaskStore ◄── elasticsearch, sqlite, memory    ports, stores/    conditional writes of documents
+               │
+               ▼
+        Task, Heartbeat, Slot                  model, errors         the vocabulary; frozen values
+
+A task is one document; a run is one execution of it. Every change is one write on condition that nothing changed since
+the read it was decided on, so a lost race is a normal result, and no node ever waits for another. The life of a run:
+
+    schedule ─► due ─► claim (RUNNING, owner, fence + 1) ─► executor ─► one write: COMPLETED, next due time, or retry
+
+Each run is committed at most once, and executed at least once. A node renews one heartbeat document, however many tasks
+it runs; when it dies, the others declare it dead by a write, mark its runs CRASHED, and go on from their checkpoints.
+
+Imports point one way: service → node → stores → ports, rules → model. What `__all__` does not name is private.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .builder import TaskBuilder
+    from .config import Settings
+    from .errors import (
+        ConfigurationError,
+        Conflict,
+        InvalidTask,
+        InvalidTransition,
+        LeaseLost,
+        SchedulerError,
+        StoreRefused,
+        StoreUnavailable,
+        TaskNotFound,
+    )
+    from .metrics import Metric
+    from .model import DependencyPolicy, Heartbeat, Page, Task, TaskStatus, TimeUnit, TotalRelation
+    from .node.context import TaskContext
+    from .node.executors import FunctionExecutor
+    from .ports import Callback, Executor, StoreReport, TaskStore
+    from .service import Edited, NotAllScheduled, Scheduler
+    from .stores.documents import task_document
+
+__all__ = [
+    "Callback",
+    "ConfigurationError",
+    "Conflict",
+    "DependencyPolicy",
+    "Edited",
+    "Executor",
+    "FunctionExecutor",
+    "Heartbeat",
+    "InvalidTask",
+    "InvalidTransition",
+    "LeaseLost",
+    "Metric",
+    "NotAllScheduled",
+    "Page",
+    "Scheduler",
+    "SchedulerError",
+    "Settings",
+    "StoreRefused",
+    "StoreReport",
+    "StoreUnavailable",
+    "Task",
+    "TaskBuilder",
+    "TaskContext",
+    "TaskNotFound",
+    "TaskStatus",
+    "TaskStore",
+    "TimeUnit",
+    "TotalRelation",
+    "task_document",
+]
+
+# Where each name lives: loaded at its first use, so that what only wants the words does not load the stores.
+_HOMES = {
+    "Callback": ".ports",
+    "ConfigurationError": ".errors",
+    "Conflict": ".errors",
+    "DependencyPolicy": ".model",
+    "Edited": ".service",
+    "Executor": ".ports",
+    "FunctionExecutor": ".node.executors",
+    "Heartbeat": ".model",
+    "InvalidTask": ".errors",
+    "InvalidTransition": ".errors",
+    "LeaseLost": ".errors",
+    "Metric": ".metrics",
+    "NotAllScheduled": ".service",
+    "Page": ".model",
+    "Scheduler": ".service",
+    "SchedulerError": ".errors",
+    "Settings": ".config",
+    "StoreRefused": ".errors",
+    "StoreReport": ".ports",
+    "StoreUnavailable": ".errors",
+    "Task": ".model",
+    "TaskBuilder": ".builder",
+    "TaskContext": ".node.context",
+    "TaskNotFound": ".errors",
+    "TaskStatus": ".model",
+    "TaskStore": ".ports",
+    "TimeUnit": ".model",
+    "TotalRelation": ".model",
+    "task_document": ".stores.documents",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

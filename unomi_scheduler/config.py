@@ -1,0 +1,262 @@
+"""
+The settings: one frozen object, read from arguments, the environment and a file, and checked as a whole.
+
+Arguments beat the environment (`UNOMI_SCHEDULER_<KEY>`, nested with `__`), which beats the file (`scheduler.toml`).
+`config/scheduler.toml` is the reference of all keys. An empty text stands for "not set".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from .config_messages import explain
+from .config_values import (
+    MILLISECOND,
+    PREFIX,
+    SECOND,
+    Duration,
+    IndexPrefix,
+    Names,
+    NodeId,
+    OptionalCount,
+    OptionalPath,
+    OptionalSecret,
+    OptionalText,
+    Port,
+    StoreUrl,
+    Tables,
+    UserName,
+    at_least,
+    without_sign_in,
+)
+from .errors import ConfigurationError
+
+FILE = "scheduler.toml"
+FILE_VARIABLE = f"{PREFIX}CONFIG"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ElasticsearchSettings(_Part):
+    """
+    How to reach Elasticsearch and how to make the index there.
+    """
+
+    user: OptionalText = None
+    password: OptionalSecret = None
+    api_key: OptionalSecret = None
+    ca_certs: OptionalText = None
+    verify_certs: bool = True
+    shards: Annotated[int, Field(ge=1)] = 1
+    replicas: OptionalCount = None
+    refresh_interval: Annotated[Duration, at_least(10 * MILLISECOND)] = 500 * MILLISECOND
+    request_timeout: Annotated[Duration, at_least(MILLISECOND)] = timedelta(seconds=10)
+
+    @model_validator(mode="after")
+    def _one_way_to_sign_in(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("elasticsearch.user and elasticsearch.password go together; give both or none")
+        if self.user is not None and self.api_key is not None:
+            raise ValueError("elasticsearch.api_key and elasticsearch.user exclude each other; give one of them")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """
+        Return the arguments of `ElasticsearchOptions`; secrets are plain in it.
+        """
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return values | {
+            "password": self.password and self.password.get_secret_value(),
+            "api_key": self.api_key and self.api_key.get_secret_value(),
+            "refresh_interval": f"{self.refresh_interval // MILLISECOND}ms",
+            "request_timeout": self.request_timeout.total_seconds(),
+        }
+
+
+class RestUser(_Part):
+    """
+    One who may sign in; `password_hash` is what `unomi-scheduler hash-password` prints.
+    """
+
+    name: UserName
+    password_hash: Annotated[SecretStr, Field(min_length=1)]
+    roles: Names
+
+    @model_validator(mode="after")
+    def _is_a_hash(self) -> Self:
+        if not self.password_hash.get_secret_value().startswith("$argon2"):
+            raise ValueError(f"password_hash of user {self.name}: expected the output of unomi-scheduler hash-password")
+        return self
+
+
+class RestSettings(_Part):
+    """
+    Where REST listens and who may use it.
+    """
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Port = 8181
+    admin_password: OptionalSecret = None
+    users: Annotated[tuple[RestUser, ...], Tables] = ()
+    cors_origins: Names = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [user.name for user in self.users] + ["admin"] * (self.admin_password is not None)
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"rest: user {name} is given twice; rest.admin_password makes user admin")
+        if "*" in self.cors_origins:
+            raise ValueError(
+                'rest.cors_origins: name each origin, for example "https://ops.example.org"; "*" is refused'
+            )
+        return self
+
+
+class Settings(BaseSettings):
+    """
+    Everything a node, REST and the commands can be told. Durations are `timedelta`.
+
+    Raises:
+        ConfigurationError: a key is unknown or a value is wrong; the message names each one.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    store: StoreUrl = "sqlite:///unomi-scheduler.db"
+    index_prefix: IndexPrefix = "context"
+    elasticsearch: ElasticsearchSettings = ElasticsearchSettings()
+    node_id: NodeId = None
+    tags: Names = ()
+    executor_node: bool = True
+    threads: Annotated[int, Field(ge=4)] = 8
+    system_threads: Annotated[int, Field(ge=1)] = 2
+    async_slots: Annotated[int, Field(ge=1)] = 64
+    lease: Annotated[Duration, at_least(SECOND)] = timedelta(seconds=10)
+    callback_timeout: Annotated[Duration, at_least(MILLISECOND)] = timedelta(hours=1)
+    max_crashes: Annotated[int, Field(ge=0)] = 5
+    max_clock_offset: Annotated[Duration, at_least(MILLISECOND)] = SECOND
+    poll_interval: Annotated[Duration, at_least(10 * MILLISECOND)] = SECOND
+    completed_task_ttl: Duration = timedelta(days=30)
+    purge_enabled: bool = True
+    drain_timeout: Duration = timedelta(seconds=30)
+    rest: RestSettings = RestSettings()
+    admin_port: Port = 0
+    state_dir: OptionalPath = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "text", "json"] = "auto"
+    log_config: OptionalPath = None
+
+    def __init__(self, config_file: str | Path | None = None, **overrides: Any) -> None:
+        try:
+            super().__init__(**{**overrides, _FILE_ARGUMENT: config_file})
+        except ValidationError as error:
+            # Not chained: the original carries the values, secrets too.
+            raise ConfigurationError(explain(error, list(_keys(Settings)), overrides)) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings hands over these, by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """
+        Read arguments, environment and file, the first that knows a key wins.
+        """
+        arguments = init_settings()
+        path = arguments.pop(_FILE_ARGUMENT)
+        file = _read_file(path or os.environ.get(FILE_VARIABLE))
+        given = (arguments, _read_environment(os.environ), file)
+        return tuple(InitSettingsSource(settings_cls, without_sign_in(values)) for values in given)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_clock_offset > self.lease:
+            raise ValueError(
+                f"max_clock_offset must not be longer than lease ({self.lease.total_seconds():g}s), "
+                f"got {self.max_clock_offset.total_seconds():g}s; shorten it or lengthen lease"
+            )
+        return self
+
+    @property
+    def state_path(self) -> Path:
+        """
+        The folder for what belongs to this store on this machine: lock files, a generated password's hash.
+
+        Beside the file for SQLite; else in `state_dir`, or where the platform keeps a user's state. It may not exist.
+        """
+        store = self.store or "memory://"
+        if self.state_dir is None and store.startswith("sqlite:///"):
+            return Path(store.removeprefix("sqlite:///") + ".state").absolute()
+        key = hashlib.sha256(f"{store}\n{self.index_prefix}".encode()).hexdigest()[:16]
+        return (self.state_dir or user_state_folder(os.environ)) / key
+
+
+_FILE_ARGUMENT = "config_file"
+_PARTS: dict[str, type[BaseModel]] = {
+    "elasticsearch": ElasticsearchSettings,
+    "rest": RestSettings,
+    "users": RestUser,
+}
+
+
+def user_state_folder(environment: Mapping[str, str]) -> Path:
+    """
+    Return the folder where this platform keeps what programs remember of a user.
+    """
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "unomi-scheduler"
+    return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "unomi-scheduler"
+
+
+def _read_file(path: str | Path | None) -> dict[str, Any]:
+    file = Path(path or FILE)
+    if path is None and not file.exists():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"Cannot read {file}: {error.strerror}; name another file or put it right") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{file} is not TOML: {error}") from error
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable == FILE_VARIABLE:
+            continue
+        *tables, key = variable.removeprefix(PREFIX).lower().split("__")
+        table = values
+        for name in tables:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ConfigurationError(
+                    f"{variable}: {PREFIX}{name.upper()} is given as a value too; give one of them"
+                )
+        if isinstance(table.get(key), dict):
+            raise ConfigurationError(f"{variable}: names under it are given too; give one of them")
+        table[key] = text
+    return values
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name in model.model_fields:
+        yield prefix + name
+        if name in _PARTS:
+            yield from _keys(_PARTS[name], f"{prefix}{name}.")

@@ -1,0 +1,81 @@
+"""
+The board: what the modules of one core share. It belongs to the core thread, so nothing in it needs a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+
+from ..metrics import Metrics
+from ..model import Stored, Task
+from ..rules.claims import Claimant
+from .commits import Commits
+from .messages import Command
+from .options import NodeOptions
+from .runs import ExecutorInfo, Pool
+from .timeline import Timeline
+
+
+class Board:
+    """
+    Identity, executors, the timeline, the writer and the commands to give out.
+    """
+
+    def __init__(
+        self,
+        options: NodeOptions,
+        *,
+        incarnation: str,
+        rng: Random,
+        metrics: Metrics,
+        commits: Commits,
+        lease_held: Callable[[int], bool],
+    ) -> None:
+        self.options = options
+        self.incarnation = incarnation
+        self.rng = rng
+        self.metrics = metrics
+        self.commits = commits
+        self.lease_held = lease_held
+        self.timeline = Timeline()
+        self.executors: Mapping[str, ExecutorInfo] = {}
+        self.commands: list[Command] = []
+        self.stopping = False
+        self.clock_trusted = True
+        self.slots: Mapping[Pool, int] = {
+            Pool.TASKS: options.threads,
+            Pool.LOOP: options.async_slots,
+            Pool.SYSTEM: options.system_threads,
+        }
+        self.offer: Callable[[Stored[Task], int], None] = lambda _stored, _now: None
+
+    @property
+    def claimant(self) -> Claimant:
+        """
+        This node, as a claim names it.
+        """
+        return Claimant(
+            node_id=self.options.node_id, incarnation=self.incarnation, lease_millis=self.options.lease_millis
+        )
+
+    def fresh_id(self) -> str:
+        """
+        Return an id that was never used: 128 random bits (P2).
+        """
+        return f"{self.rng.getrandbits(128):032x}"
+
+    def pool_of(self, task: Task) -> Pool | None:
+        """
+        Return the pool that a task runs in here, or None when no executor of its type is registered.
+        """
+        info = self.executors.get(task.task_type)
+        if info is None:
+            return None
+        return Pool.SYSTEM if task.system_task and info.pool is Pool.TASKS else info.pool
+
+    def may_act(self, boot: int) -> bool:
+        """
+        Tell whether this node may claim and start runs now (P7, P16, P18).
+        """
+        return not self.stopping and self.clock_trusted and self.lease_held(boot)

@@ -1,0 +1,366 @@
+"""
+The core: a node as a step machine. Events go in (`handle`), commands come out (`advance`); it has no threads, clocks
+or I/O.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from ..clock import Instant
+from ..errors import SchedulerError
+from ..metrics import Metrics
+from ..model import Heartbeat, Slot, Stored, Task
+from ..ports import Found
+from .board import Board
+from .commits import Change, Commits
+from .discovery import EXCLUSIVE, Discovery
+from .exclusive import Lanes
+from .local import Locals, MemoryTable
+from .membership import Declare, Membership
+from .messages import (
+    Answered,
+    Ask,
+    AskClock,
+    AskDue,
+    AskHeartbeats,
+    AskOwned,
+    AskSlots,
+    AskTasks,
+    AskUnplaced,
+    AskWaiting,
+    Command,
+    Committed,
+    Event,
+    ExecutorsChanged,
+    LookNow,
+    MemoryChanged,
+    Offered,
+    Recall,
+    Rejoined,
+    StopRequested,
+    TimerFired,
+)
+from .options import NodeOptions
+from .recovery import Recovery
+from .running import Phase, Running
+from .runs import Pool, RunEnded, RunReported, Signal
+from .stopping import Stopping
+from .waiting import Waiting
+
+LOG = logging.getLogger("unomi_scheduler.node")
+RECALL_AFTER = 250
+"""Milliseconds without any end in a full node after which tickets that no worker began are taken back."""
+CLOCK_CHECK = 60_000
+MOST_CLAIMS = 800
+LOOK_AGAIN = 20
+"""Milliseconds before a duty that could not be done is tried again."""
+
+
+class Core:
+    """
+    One node's state and its decisions. `store_bound` false: memory tasks only.
+    """
+
+    def __init__(
+        self,
+        options: NodeOptions,
+        *,
+        incarnation: str,
+        rng: Random,
+        metrics: Metrics,
+        memory: MemoryTable,
+        lease_held: Callable[[int], bool],
+        store_bound: bool = True,
+    ) -> None:
+        self.store_bound = store_bound
+        self.commits = Commits(rng, self._problem)
+        self.board = Board(
+            options, incarnation=incarnation, rng=rng, metrics=metrics, commits=self.commits, lease_held=lease_held
+        )
+        self.members = Membership(options.node_id, incarnation, lease_millis=options.lease_millis)
+        self.running = Running(self.board)
+        self.lanes = Lanes(self.board, self.running)
+        self.discovery = Discovery(self.board, self.members)
+        self.recovery = Recovery(self.board, self.members, self.running)
+        self.waiting = Waiting(self.board)
+        self.locals = Locals(self.board, memory)
+        self.stopping = Stopping(self.board, self.running, self.locals)
+        self.board.offer = self._offer
+        self.clock_offset = 0
+        self._clock_next = 0
+        self._watch_next = 0
+        self._search_next = 0
+        self._unplaced_next = 0
+        self._known_ids: set[str] = set()
+        self._recalled = 0
+        self._handlers: dict[type, Callable[[Any, Instant], None]] = {
+            Committed: self._committed,
+            Answered: self._answered,
+            Offered: self._offered,
+            ExecutorsChanged: self._executors_changed,
+            TimerFired: lambda event, _: self.locals.fired(event.task_id),
+            MemoryChanged: lambda event, _: self.locals.changed(event.task_id),
+            Rejoined: self._rejoined,
+            LookNow: lambda _, __: self._look_now(),
+            StopRequested: self.stopping.request,
+            RunEnded: self._run_ended,
+            RunReported: self._run_reported,
+        }
+
+    # --- events
+
+    def handle(self, event: Event, now: Instant) -> None:
+        """
+        Take one event.
+        """
+        self._handlers[type(event)](event, now)
+
+    def _committed(self, event: Committed, now: Instant) -> None:
+        self.commits.committed(event.number, event.outcomes, now)
+
+    def _run_ended(self, event: RunEnded, now: Instant) -> None:
+        if self.locals.knows(event.claim_id):
+            self.locals.ended(event, now)
+        else:
+            self.running.ended(event, now)
+
+    def _run_reported(self, event: RunReported, now: Instant) -> None:
+        if self.locals.knows(event.claim_id):
+            self.locals.reported(event)
+        else:
+            self.running.reported(event)
+
+    def _offered(self, event: Offered, now: Instant) -> None:
+        self.board.timeline.wrote(event.stored.record.id, event.stored.version)
+        self.running.changed(event.stored)
+        self.waiting.note(event.stored)
+        self.discovery.offer(event.stored, now.wall, own=True)
+
+    def _offer(self, stored: Stored[Task], now: int) -> None:
+        self.discovery.offer(stored, now)
+        self.waiting.note(stored)
+        self.waiting.ended(stored.record.id)
+
+    def _executors_changed(self, event: ExecutorsChanged, now: Instant) -> None:
+        self.board.executors = event.executors
+        self.members.changed = True
+        self.discovery.hurry()
+        self.locals.arm_all()
+
+    def _rejoined(self, event: Rejoined, now: Instant) -> None:
+        self._known_ids.add(f"{self.board.options.node_id}:{self.board.incarnation}")
+        self.running.tell_all(Signal.LEASE_LOST)
+        self.board.incarnation = event.incarnation
+        self.members.rejoin(event.incarnation)
+        self._watch_next = 0
+        self.discovery.hurry()
+
+    def _look_now(self) -> None:
+        self.discovery.hurry()
+        self.recovery.hurry()
+        self._search_next = 0
+        self._unplaced_next = 0
+
+    def _problem(self, change: Change, error: SchedulerError) -> None:
+        LOG.warning("The store refused a write of %s: %s", change.key[1], error, extra={"action": "write_refused"})
+
+    # --- answers
+
+    def _answered(self, event: Answered, now: Instant) -> None:
+        if event.error is not None:
+            self._unanswered(event, event.error, now)
+            return
+        query, answer = event.query, event.answer
+        if isinstance(query, AskDue) and isinstance(answer, Found):
+            self.discovery.found(answer, now, skip=self._under_way)
+        elif isinstance(query, AskOwned) and isinstance(answer, Found):
+            self._ask(*self.recovery.found(answer, sent=event.sent, now=now))
+        elif isinstance(query, AskUnplaced) and isinstance(answer, Found):
+            self.discovery.adopt(answer)
+        elif isinstance(query, AskWaiting) and isinstance(answer, Found):
+            self.waiting.found(answer, now)
+        elif isinstance(query, AskClock) and isinstance(answer, int):
+            self._take_clock(answer, event.sent, now)
+        elif isinstance(answer, Sequence):
+            self._documents(query, answer, event.sent, now)
+
+    def _documents(self, query: object, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
+        if isinstance(query, AskTasks) and query.purpose == "dependencies":
+            self.waiting.read(query.ids, answer, now)
+        elif isinstance(query, AskTasks) and query.purpose == "check":
+            for stored in answer:
+                if stored is not None and isinstance(stored.record, Task):
+                    self.running.changed(stored)
+        elif isinstance(query, AskTasks):
+            for task_id, stored in zip(query.ids, answer, strict=True):
+                task = stored if stored is not None and isinstance(stored.record, Task) else None
+                self.commits.read(Task, task_id, task, now)
+        elif isinstance(query, AskHeartbeats):
+            self._heartbeats(query, answer, sent, now)
+        elif isinstance(query, AskSlots):
+            self._slots(query, answer, sent, now)
+
+    def _heartbeats(self, query: AskHeartbeats, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
+        found = {stored.record.id: stored for stored in answer}
+        if query.ids is None:
+            # A search is old news: it only tells whom to read (P6).
+            self._known_ids.update(found)
+            return
+        if query.purpose == "settle":
+            for document_id in query.ids:
+                self.commits.read(Heartbeat, document_id, found.get(document_id), now)
+            return
+        if query.purpose == "strangers":
+            self.recovery.unknown(query.ids, set(found), now)
+            self._known_ids.update(found)
+            return
+        self.members.vanished(query.ids, found)
+        self._known_ids.difference_update(set(query.ids) - found.keys())
+        for peer in self.members.observe(found.values(), sent=sent):
+            self.commits.submit(Declare(self.members, peer, self.recovery.on_death))
+
+    def _slots(self, query: AskSlots, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
+        if query.types is None:
+            self.lanes.recover(answer, self.members.dead)
+            self._ask(*self.recovery.slots(answer, sent=sent))
+            return
+        found = {stored.record.id: stored for stored in answer}
+        for task_type in query.types:
+            self.commits.read(Slot, task_type, found.get(task_type), now)
+
+    def _unanswered(self, event: Answered, error: SchedulerError, now: Instant) -> None:
+        query = event.query
+        LOG.warning("The store did not answer a question: %s", error, extra={"action": "query_failed"})
+        if isinstance(query, AskDue):
+            self.discovery.failed(error)
+        elif isinstance(query, AskOwned):
+            self.recovery.failed()
+        elif isinstance(query, AskWaiting):
+            self.waiting.failed(now)
+        elif isinstance(query, AskTasks) and query.purpose == "settle":
+            self.commits.unread(Task, query.ids, now)
+        elif isinstance(query, AskSlots) and query.types is not None:
+            self.commits.unread(Slot, query.types, now)
+        elif isinstance(query, AskHeartbeats) and query.ids is not None and query.purpose == "settle":
+            self.commits.unread(Heartbeat, query.ids, now)
+
+    def _take_clock(self, store_clock: int, sent: Instant, now: Instant) -> None:
+        half = (now.boot - sent.boot) // 2
+        self.clock_offset = sent.wall + half - store_clock
+        limit = self.board.options.max_clock_offset_millis
+        trusted = abs(self.clock_offset) - half <= limit
+        if trusted != self.board.clock_trusted:
+            LOG.error(
+                "This node's clock is %d ms off the store's (limit %d ms): it claims %s",
+                self.clock_offset, limit, "again" if trusted else "nothing until the clock is right",
+                extra={"action": "clock_offset"},
+            )  # fmt: skip
+        self.board.clock_trusted = trusted
+
+    def _under_way(self, task_id: str) -> bool:
+        return (
+            self.running.of_task(task_id) is not None or self.commits.busy(Task, task_id) or self.lanes.waiting(task_id)
+        )
+
+    # --- commands
+
+    def advance(self, now: Instant) -> list[Command]:
+        """
+        Decide what to do now and return the commands.
+        """
+        self.board.timeline.turn(now.boot)
+        self.stopping.advance(now)
+        self.locals.advance(now, self._local_room)
+        if self.store_bound:
+            self._claim(now)
+            self._questions(now)
+            self._recall(now)
+            self.board.commands.extend(self.commits.flush(now))
+        self.stopping.finish(now)
+        commands, self.board.commands = self.board.commands, []
+        return commands
+
+    def _local_room(self, pool: Pool) -> int:
+        return self.board.slots[pool] - self.running.occupied[pool] - self.locals.occupied[pool]
+
+    def _claim(self, now: Instant) -> None:
+        board = self.board
+        if not board.may_act(now.boot):
+            return
+        for entry in board.timeline.due(EXCLUSIVE, now.wall, most=MOST_CLAIMS):
+            self.lanes.add(entry)
+        self.lanes.advance(now)
+        for pool in Pool:
+            room = min(
+                self.running.room(pool, now.boot) - self.locals.occupied[pool],
+                MOST_CLAIMS - self.commits.claims_waiting,
+            )
+            if room <= 0:
+                continue
+            for entry in board.timeline.due(pool, now.wall, most=room):
+                if not self._under_way(entry.stored.record.id):
+                    self.running.begin(entry.stored, claim_id=board.fresh_id(), pool=pool)
+
+    def _recall(self, now: Instant) -> None:
+        waits = any(self.running.occupied[pool] > self.board.slots[pool] for pool in Pool)
+        if waits and now.boot - max(self.running.last_end, self._recalled) > RECALL_AFTER:
+            self._recalled = now.boot
+            self.board.commands.append(Recall())
+
+    def _ask(self, *queries: Any) -> None:
+        self.board.commands.extend(Ask(query) for query in queries if query is not None)
+
+    def _questions(self, now: Instant) -> None:
+        self._ask(self.discovery.ask(now), *self.recovery.ask(now), *self.waiting.ask(now))
+        for kind, question in ((Task, AskTasks), (Slot, AskSlots), (Heartbeat, AskHeartbeats)):
+            ids = self.commits.to_read(kind)
+            if ids:
+                self._ask(question(ids, purpose="settle"))
+        lease = self.board.options.lease_millis
+        if now.boot >= self._watch_next:
+            self._watch_next = now.boot + lease // 3
+            ids = tuple(sorted(self._known_ids | set(self.members.peer_ids())))
+            mine = f"{self.board.options.node_id}:{self.board.incarnation}"
+            if wanted := tuple(one for one in ids if one != mine):
+                self._ask(AskHeartbeats(wanted))
+            self._check_runs(now)
+        if now.boot >= self._search_next:
+            self._search_next = now.boot + lease // 2
+            self._ask(AskHeartbeats(None))
+        if now.boot >= self._unplaced_next and self.board.may_act(now.boot):
+            self._unplaced_next = now.boot + lease
+            self._ask(AskUnplaced(200))
+        if now.boot >= self._clock_next:
+            self._clock_next = now.boot + CLOCK_CHECK
+            self._ask(AskClock())
+
+    def _check_runs(self, now: Instant) -> None:
+        # A run that writes nothing would not hear that it was cancelled elsewhere: look, without a write.
+        quiet = self.board.options.lease_millis // 3
+        ids = tuple(
+            run.task_id for run in self.running if run.phase is Phase.STARTED and now.boot - run.started > quiet
+        )
+        if ids:
+            self._ask(AskTasks(ids, purpose="check"))
+
+    def next_at(self, now: Instant) -> int:
+        """
+        Return when `advance` must be called again at the latest, on the boot clock, if no event comes before.
+        """
+        times: list[int | None] = [now.boot + 1_000, self.stopping.next_at()]
+        if self.store_bound:
+            times += [
+                self.commits.next_at(now.boot), self.discovery.next_at(), self.recovery.next_at(), self.lanes.next_at(),
+                self.waiting.next_at(), self._watch_next, self._search_next,
+            ]  # fmt: skip
+            for queue in (*Pool, EXCLUSIVE):
+                due = self.board.timeline.next_at(queue)
+                has_room = queue is EXCLUSIVE or (isinstance(queue, Pool) and self.running.room(queue, now.boot) > 0)
+                if due is not None and has_room:
+                    times.append(now.boot + max(0, due - now.wall))
+        # What was due just now and did not happen waits for something else: look again soon, not at once.
+        return min(at if at > now.boot else now.boot + LOOK_AGAIN for at in times if at is not None)

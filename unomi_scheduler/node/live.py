@@ -1,0 +1,233 @@
+"""
+A live run: what one run is told, what it reports, and its one end. Safe from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from threading import RLock
+from typing import Any
+
+from ..clock import Clock
+from ..errors import LeaseLost
+from ..rules.progress import Progress
+from .alarms import Alarm, Alarms
+from .executors import FunctionExecutor, ObjectExecutor
+from .runs import Failed, Interrupted, RunEnded, RunReported, Signal, Ticket, Verdict
+
+_log = logging.getLogger(__name__)
+ENDED = "the run has ended"
+Settle = Callable[[Exception | None], object]
+RunEvent = RunEnded | RunReported
+
+
+@dataclass(kw_only=True, slots=True)
+class Host:
+    """
+    What all live runs of a node share. `ended` is told the claim id once the end was posted.
+    """
+
+    node_id: str
+    clock: Clock
+    post: Callable[[RunEvent], object]
+    ended: Callable[[str], None]
+    alarms: Alarms
+    report_interval: int
+    callback_timeout: int
+    receipts: count[int] = field(default_factory=count)
+
+
+class LiveRun:
+    """
+    One run from its ticket to its end. What most runs do not need (waits, alarms, reports) is made when it is used.
+    """
+
+    started: int | None = None
+    resumed = False
+    reason: str | None = None
+    _ended = False
+    _pending: Progress | None = None
+    _quiet: Alarm | None = None
+    _waits: dict[int, Settle] | None = None
+
+    def __init__(self, ticket: Ticket, body: FunctionExecutor | ObjectExecutor, host: Host) -> None:
+        self.ticket = ticket
+        self.task = ticket.task
+        self.body = body
+        self.host = host
+        # Reentrant, since whoever gets a report may answer it in the same call.
+        self._lock = RLock()
+
+    def tell(self, signal: Signal) -> None:
+        """
+        Tell the run to give up; whoever waits in it is woken. The first reason stays.
+        """
+        with self._lock:
+            self._lose(signal.value)
+
+    def answer(self, receipt: int, error: Exception | None) -> None:
+        """
+        Settle the report with this receipt; a `LeaseLost` tells the whole run.
+        """
+        with self._lock:
+            if isinstance(error, LeaseLost):
+                self._lose(str(error) or Signal.TAKEN.value)
+            elif self._waits and receipt in self._waits:
+                self._waits.pop(receipt)(error)
+
+    def report(self, progress: Progress) -> None:
+        """
+        Report at once if the last report is long enough ago, else with the next one; the last value wins. Never blocks.
+
+        Raises:
+            LeaseLost: the run was told to give up, or has ended.
+        """
+        with self._lock:
+            self._check_held()
+            self._pending = self._pending.then(progress) if self._pending else progress
+            if self._quiet is None:
+                self._send_pending()
+
+    def checkpoint(self, progress: Progress, settle: Settle) -> None:
+        """
+        Report at once, together with what is pending; `settle` is called once, with None or the reason it failed.
+
+        Raises:
+            LeaseLost: the run was told to give up, or has ended.
+        """
+        with self._lock:
+            self._check_held()
+            receipt = self._await(settle)
+            self._post_report(progress, receipt)
+
+    def watch(self, settle: Settle) -> int | None:
+        """
+        Call `settle` when the run is told to give up or ends; None if it was or did already.
+        """
+        with self._lock:
+            return self._await(settle) if self.reason is None else None
+
+    def unwatch(self, number: int) -> None:
+        """
+        Forget a watch; harmless when it was called.
+        """
+        with self._lock:
+            if self._waits:
+                self._waits.pop(number, None)
+
+    def end(self, verdict: Verdict) -> bool:
+        """
+        End the run once: what is pending is reported, then the verdict. Later ends are ignored.
+        """
+        with self._lock:
+            if self._ended:
+                return False
+            self._ended = True
+            try:
+                self._close()
+                self._post_end(verdict)
+            finally:
+                self.host.ended(self.ticket.claim_id)
+        return True
+
+    def failure(self, error: str) -> Failed | Interrupted:
+        """
+        Return what a failure of the body means: nothing, if it was told to give up.
+        """
+        return Failed(error) if self.reason is None else Interrupted(self.reason)
+
+    def log_failure(self, verdict: Failed | Interrupted, error: BaseException | None = None) -> None:
+        """
+        Log a failure once, with the traceback if there is one.
+        """
+        if isinstance(verdict, Failed):
+            _log.error(
+                "A run of %s failed: %s",
+                self.task.task_type,
+                verdict.error,
+                exc_info=error,
+                extra=self.log_extra("run_failed"),
+            )
+        else:
+            # What a body raises on its way out is no error, but it may be of interest.
+            unexpected = None if isinstance(error, LeaseLost) else error
+            _log.info(
+                "A run of %s gave up: %s",
+                self.task.task_type,
+                verdict.reason,
+                exc_info=unexpected,
+                extra=self.log_extra("run_interrupted"),
+            )
+
+    def log_extra(self, action: str) -> dict[str, Any]:
+        """
+        Return what a log line about this run carries.
+        """
+        return {
+            "action": action,
+            "task_id": self.task.id,
+            "task_type": self.task.task_type,
+            "claim_id": self.ticket.claim_id,
+            "fence": self.task.fence,
+        }
+
+    def _check_held(self) -> None:
+        if self.reason is not None:
+            raise LeaseLost(self.reason)
+
+    def _lose(self, reason: str) -> None:
+        if self.reason is None:
+            self.reason = reason
+        if self._waits:
+            waits, self._waits = self._waits, None
+            for settle in waits.values():
+                settle(LeaseLost(self.reason))
+
+    def _close(self) -> None:
+        self._lose(ENDED)
+        if self._quiet is not None:
+            self.host.alarms.cancel(self._quiet)
+
+    def _post_end(self, verdict: Verdict) -> None:
+        host = self.host
+        if self._pending is not None:
+            self._post_report(Progress(), None)
+        duration = 0 if self.started is None else host.clock.now().boot - self.started
+        host.post(RunEnded(claim_id=self.ticket.claim_id, verdict=verdict, duration=duration))
+
+    def _await(self, settle: Settle) -> int:
+        number = next(self.host.receipts)
+        if self._waits is None:
+            self._waits = {}
+        self._waits[number] = settle
+        return number
+
+    def _post_report(self, progress: Progress, receipt: int | None) -> None:
+        if self._pending is not None:
+            progress, self._pending = self._pending.then(progress), None
+        self.host.post(RunReported(claim_id=self.ticket.claim_id, progress=progress, receipt=receipt))
+
+    def _send_pending(self) -> None:
+        self._quiet = self.host.alarms.set(self.host.report_interval, self._quiet_over)
+        self._post_report(Progress(), None)
+
+    def _quiet_over(self) -> None:
+        with self._lock:
+            self._quiet = None
+            if self._pending is not None and not self._ended:
+                self._send_pending()
+
+
+def describe(error: BaseException) -> str:
+    """
+    Return an error as `TypeName: message`.
+    """
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything, and the run must still end
+        text = "(its text cannot be read)"
+    return f"{name}: {text}" if text else name

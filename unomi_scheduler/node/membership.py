@@ -1,0 +1,325 @@
+"""
+Who else is there: peers by their heartbeats, watched on this node's own clock, and declared dead by an acknowledged
+write (P7, P8, P9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..clock import Instant
+from ..model import Heartbeat, Stored
+from ..ports import Action, Write
+from .commits import Change, replace_write
+from .lease import OBSERVER_SHARE
+
+
+@dataclass(slots=True)
+class Peer:
+    """
+    One other incarnation: its newest heartbeat, and when the read was sent (boot clock) that first showed its counter.
+    """
+
+    seen: Stored[Heartbeat]
+    since: int
+    moved: bool = False
+    declaring: bool = False
+
+    @property
+    def beat(self) -> Heartbeat:
+        """
+        The newest heartbeat read.
+        """
+        return self.seen.record
+
+
+@dataclass(slots=True)
+class Missing:
+    """
+    An incarnation that owns something and has no heartbeat document: since when it is watched (boot clock, of a sent
+    read).
+    """
+
+    node_id: str
+    since: int
+    last: int
+
+
+class Membership:
+    """
+    What this node knows of the others. `dead` are incarnations whose death was acknowledged: only their work may be
+    touched.
+    """
+
+    def __init__(self, node_id: str, incarnation: str, *, lease_millis: int) -> None:
+        self.node_id = node_id
+        self.incarnation = incarnation
+        self.lease_millis = lease_millis
+        self.peers: dict[str, Peer] = {}
+        self.missing: dict[str, Missing] = {}
+        self.dead: dict[str, Stored[Heartbeat]] = {}
+        self.changed = True
+        self._last_read: int | None = None
+
+    def rejoin(self, incarnation: str) -> None:
+        """
+        Go on as another incarnation; the former one is watched like any other until its death is confirmed.
+        """
+        self.incarnation = incarnation
+        self.changed = True
+
+    def observe(self, beats: Iterable[Stored[Heartbeat]], *, sent: Instant) -> list[Peer]:
+        """
+        Take heartbeats read by id in a read that was sent at `sent`; return the peers that may be declared dead.
+
+        An observer that did not look for half a lease starts its watch afresh: it may have been the one that paused.
+        """
+        paused = self._last_read is None or sent.boot - self._last_read > self.lease_millis // 2
+        self._last_read = sent.boot
+        suspects: list[Peer] = []
+        for stored in beats:
+            peer = self._update(stored, sent, paused=paused)
+            if peer is not None and self._silent(peer, sent) and not peer.declaring:
+                suspects.append(peer)
+        return suspects
+
+    def _update(self, stored: Stored[Heartbeat], sent: Instant, *, paused: bool) -> Peer | None:
+        beat = stored.record
+        if beat.incarnation == self.incarnation or beat.incarnation in self.dead:
+            return None
+        self.missing.pop(beat.incarnation, None)
+        peer = self.peers.get(beat.incarnation)
+        if peer is None:
+            peer = self.peers[beat.incarnation] = Peer(stored, sent.boot)
+            self.changed = True
+            return peer
+        if beat.counter != peer.beat.counter or paused:
+            peer.moved = peer.moved or beat.counter != peer.beat.counter
+            peer.since = sent.boot
+        self.changed = self.changed or _role(beat) != _role(peer.beat)
+        peer.seen = stored
+        return peer
+
+    def _silent(self, peer: Peer, sent: Instant) -> bool:
+        marked = peer.beat.dead_by is not None
+        return marked or sent.boot - peer.since >= peer.beat.lease_millis * OBSERVER_SHARE
+
+    def vanished(self, asked: Iterable[str], found: Iterable[str]) -> None:
+        """
+        Take note of peers whose document is gone: they stopped in good order, or were recovered by another node.
+        """
+        for document_id in set(asked) - set(found):
+            incarnation = document_id.rpartition(":")[2]
+            if self.peers.pop(incarnation, None) is not None:
+                self.changed = True
+
+    def stranger(self, node_id: str, incarnation: str, *, sent: Instant) -> None:
+        """
+        Note that an incarnation that is not known owns something, as a search sent at `sent` shows.
+
+        A gap of three leases between two sightings starts the watch afresh.
+        """
+        one = self.missing.get(incarnation)
+        if one is None or sent.boot - one.last > 3 * self.lease_millis:
+            self.missing[incarnation] = Missing(node_id, sent.boot, sent.boot)
+        else:
+            one.last = sent.boot
+
+    def long_missing(self, incarnation: str) -> bool:
+        """
+        Tell whether an incarnation was watched for a whole lease without a heartbeat document.
+        """
+        one = self.missing.get(incarnation)
+        return one is not None and one.last - one.since >= self.lease_millis * OBSERVER_SHARE
+
+    def died(self, stored: Stored[Heartbeat]) -> None:
+        """
+        Take an acknowledged death.
+        """
+        incarnation = stored.record.incarnation
+        self.peers.pop(incarnation, None)
+        self.missing.pop(incarnation, None)
+        self.dead[incarnation] = stored
+        self.changed = True
+
+    def buried(self, incarnation: str) -> None:
+        """
+        Forget a dead incarnation: its runs are recovered and its document is gone.
+        """
+        self.dead.pop(incarnation, None)
+
+    def alive(self) -> list[Heartbeat]:
+        """
+        Return the peers not known to be dead, without this node.
+        """
+        return [peer.beat for peer in self.peers.values() if peer.beat.dead_by is None]
+
+    def peer_ids(self) -> tuple[str, ...]:
+        """
+        Return the document ids of the peers to read.
+        """
+        return tuple(peer.beat.id for peer in self.peers.values())
+
+
+def _role(beat: Heartbeat) -> tuple[object, ...]:
+    return (beat.executor_node, beat.tags, beat.task_types, beat.busy, beat.dead_by)
+
+
+class Declare(Change):
+    """
+    Declare an incarnation dead: mark its heartbeat on condition that it did not move, or confirm a mark that stands.
+    """
+
+    __slots__ = ("_members", "_peer", "_then")
+
+    def __init__(self, members: Membership, peer: Peer, then: Any) -> None:
+        super().__init__()
+        self._members = members
+        self._peer = peer
+        self._then = then
+        peer.declaring = True
+
+    @property
+    def key(self) -> tuple[type[Any], str]:
+        """
+        The heartbeat document.
+        """
+        return (Heartbeat, self._peer.beat.id)
+
+    def prepare(self, now: Instant) -> Write:
+        """
+        Mark what was read; a mark that stands is written again as it is.
+        """
+        return replace_write(self._marked(self._peer.beat), self._peer.seen)
+
+    def _marked(self, beat: Heartbeat) -> Heartbeat:
+        return beat if beat.dead_by else replace(beat, dead_by=self._members.node_id)
+
+    def applied(self, current: Stored[Heartbeat]) -> bool:
+        """
+        Any mark is as good as ours, once confirmed.
+        """
+        return current.record.dead_by is not None
+
+    def reconsider(self, current: Stored[Heartbeat] | None, now: Instant) -> Write | None:
+        """
+        A mark by another node is confirmed; a heartbeat that moved lives.
+        """
+        if current is not None and current.record.dead_by is not None:
+            return replace_write(current.record, current)
+        return None
+
+    def done(self, stored: Stored[Heartbeat], now: Instant) -> None:
+        """
+        Dead: its work may be touched.
+        """
+        self._members.died(stored)
+        self._then(stored.record)
+
+    def lost(self, current: Stored[Heartbeat] | None, now: Instant) -> None:
+        """
+        It lives, or another node has buried it.
+        """
+        self._peer.declaring = False
+        if current is None:
+            self._members.peers.pop(self._peer.beat.incarnation, None)
+
+
+class Bury(Change):
+    """
+    Remove the heartbeat of a dead incarnation, after its runs are recovered (P8).
+    """
+
+    __slots__ = ("_members", "_stored")
+
+    def __init__(self, members: Membership, stored: Stored[Heartbeat]) -> None:
+        super().__init__()
+        self._members = members
+        self._stored = stored
+
+    @property
+    def key(self) -> tuple[type[Any], str]:
+        """
+        The heartbeat document.
+        """
+        return (Heartbeat, self._stored.record.id)
+
+    def prepare(self, now: Instant) -> Write:
+        """
+        Delete what was marked.
+        """
+        return Write(Action.DELETE, self._stored.record, self._stored.version)
+
+    def reconsider(self, current: Stored[Heartbeat] | None, now: Instant) -> Write | None:
+        """
+        Another node's confirmation moved the version: delete that.
+        """
+        return Write(Action.DELETE, current.record, current.version) if current is not None else None
+
+    def done(self, stored: Stored[Heartbeat], now: Instant) -> None:
+        """
+        Gone.
+        """
+        self._members.buried(self._stored.record.incarnation)
+
+    def lost(self, current: Stored[Heartbeat] | None, now: Instant) -> None:
+        """
+        Gone already.
+        """
+        self._members.buried(self._stored.record.incarnation)
+
+
+class DeclareUnknown(Change):
+    """
+    Declare an incarnation dead that has no heartbeat document, by creating a marked one (P9).
+    """
+
+    __slots__ = ("_beat", "_members", "_then")
+
+    def __init__(self, members: Membership, beat: Heartbeat, then: Any) -> None:
+        super().__init__()
+        self._members = members
+        self._beat = beat
+        self._then = then
+
+    @property
+    def key(self) -> tuple[type[Any], str]:
+        """
+        The heartbeat document.
+        """
+        return (Heartbeat, self._beat.id)
+
+    def prepare(self, now: Instant) -> Write:
+        """
+        Create the marked document: whoever would beat under this id meets it.
+        """
+        return Write(Action.CREATE, self._beat)
+
+    def applied(self, current: Stored[Heartbeat]) -> bool:
+        """
+        Any mark is as good as ours, once confirmed.
+        """
+        return current.record.dead_by is not None
+
+    def reconsider(self, current: Stored[Heartbeat] | None, now: Instant) -> Write | None:
+        """
+        A marked document is confirmed; an unmarked one is watched like any other.
+        """
+        if current is not None and current.record.dead_by is not None:
+            return replace_write(current.record, current)
+        return None
+
+    def done(self, stored: Stored[Heartbeat], now: Instant) -> None:
+        """
+        Dead: its work may be touched.
+        """
+        self._members.died(stored)
+        self._then(stored.record)
+
+    def lost(self, current: Stored[Heartbeat] | None, now: Instant) -> None:
+        """
+        It has a document after all.
+        """
+        self._members.missing.pop(self._beat.incarnation, None)

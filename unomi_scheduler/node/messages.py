@@ -1,0 +1,245 @@
+"""
+What goes into the core (events) and comes out of it (commands), beside the messages about runs in `runs`.
+
+The core never waits: a command that needs the store is answered later by an event that carries the same query or batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..clock import Instant
+from ..errors import SchedulerError
+from ..model import Heartbeat, Slot, Stored, Task
+from ..ports import DueQuery, Found, Outcome, OwnedQuery, Write
+from .runs import ExecutorInfo, ReportRefused, ReportStored, RunEnded, RunReported, StartRun, TellRun
+
+
+@dataclass(frozen=True, slots=True)
+class AskDue:
+    """
+    Search for due work.
+    """
+
+    query: DueQuery
+
+
+@dataclass(frozen=True, slots=True)
+class AskOwned:
+    """
+    Search for tasks that name an owner; `fresh` asks for a refresh before.
+    """
+
+    query: OwnedQuery
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskTasks:
+    """
+    Read tasks by id; the answer is a list in the same order.
+    """
+
+    ids: tuple[str, ...]
+    purpose: str = "settle"
+
+
+@dataclass(frozen=True, slots=True)
+class AskHeartbeats:
+    """
+    Read heartbeats by document id, or search for all with None.
+    """
+
+    ids: tuple[str, ...] | None = None
+    purpose: str = "watch"
+
+
+@dataclass(frozen=True, slots=True)
+class AskSlots:
+    """
+    Read slots by task type, or search for all that are taken with None; `fresh` asks for a refresh before.
+    """
+
+    types: tuple[str, ...] | None = None
+    purpose: str = "settle"
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskUnplaced:
+    """
+    Search for documents that others wrote.
+    """
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskWaiting:
+    """
+    Search for tasks that wait for others.
+    """
+
+    limit: int
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskClock:
+    """
+    Read the store's clock.
+    """
+
+
+Query = AskDue | AskOwned | AskTasks | AskHeartbeats | AskSlots | AskUnplaced | AskWaiting | AskClock
+Answer = Found | Sequence[Stored[Task] | Stored[Heartbeat] | Stored[Slot] | object | None] | int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """
+    Command: do these writes in one call.
+    """
+
+    number: int
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """
+    Command: put this query to the store.
+    """
+
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """
+    Command: fire `TimerFired` for a memory task at this wall-clock moment (epoch ms), instead of any earlier one;
+    None clears it.
+    """
+
+    task_id: str
+    at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """
+    Command: take back the tickets that no worker has begun; each ends as `NotStarted`.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """
+    Command: nothing is left to do; `leftover` are the claims whose bodies have not returned.
+    """
+
+    leftover: tuple[str, ...]
+
+
+Command = Batch | Ask | StartRun | TellRun | ReportStored | ReportRefused | SetTimer | Recall | Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """
+    Event: the outcomes of a batch, in its order.
+    """
+
+    number: int
+    outcomes: Sequence[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """
+    Event: the answer to a query, or the error instead of one, and when the query was sent.
+    """
+
+    query: Query
+    sent: Instant
+    answer: Answer | None = None
+    error: SchedulerError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """
+    Event: this process scheduled or changed a task.
+    """
+
+    stored: Stored[Task]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorsChanged:
+    """
+    Event: the registered executors, by type.
+    """
+
+    executors: Mapping[str, ExecutorInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """
+    Event: a memory task's timer.
+    """
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryChanged:
+    """
+    Event: a memory task was put, changed or removed by the user.
+    """
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoined:
+    """
+    Event: the node was fenced and goes on as a new incarnation.
+    """
+
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookNow:
+    """
+    Event: look for crashed runs and due work at once.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """
+    Event: claim nothing more and end. `deadline` is on the boot clock; what runs beyond it is told, and then, with
+    `exiting`, marked as crashed because the process ends at once (P18).
+    """
+
+    deadline: int
+    exiting: bool
+
+
+Event = (
+    Committed
+    | Answered
+    | Offered
+    | ExecutorsChanged
+    | TimerFired
+    | MemoryChanged
+    | Rejoined
+    | LookNow
+    | StopRequested
+    | RunEnded
+    | RunReported
+)

@@ -1,0 +1,243 @@
+"""
+Recovery and self-audit: runs that nobody executes any more, of dead nodes (P11) and of this one (P10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..clock import Instant
+from ..model import Heartbeat, Slot, Stored, Task, TaskStatus
+from ..ports import Found, OwnedQuery, Write
+from ..rules import outcomes
+from .board import Board
+from .commits import Change, replace_write
+from .membership import Bury, DeclareUnknown, Membership
+from .messages import AskHeartbeats, AskOwned, AskSlots
+from .running import Running
+from .settling import Release
+
+PAGE = 500
+
+
+class Recovery:
+    """
+    One scan a lease through the tasks that name an owner, except those of live peers.
+    """
+
+    def __init__(self, board: Board, members: Membership, running: Running) -> None:
+        self.board = board
+        self.members = members
+        self.running = running
+        self._asked = False
+        self._after: str | None = None
+        self._began: int | None = None
+        self._next = 0
+        self._met: set[str] = set()
+        self._buriable: frozenset[str] = frozenset()
+        self._slots_seen = False
+        self._tasks_seen = False
+
+    def hurry(self) -> None:
+        """
+        Scan at once: a node was declared dead, or a person asks.
+        """
+        self._next = 0
+
+    def next_at(self) -> int | None:
+        """
+        Return when the next scan begins (boot clock).
+        """
+        return None if self._asked else self._next
+
+    def ask(self, now: Instant) -> list[AskOwned | AskSlots]:
+        """
+        Return the searches to make now, if any.
+        """
+        if self._asked or self.board.stopping or not self.board.lease_held(now.boot):
+            return []
+        questions: list[AskOwned | AskSlots] = []
+        if self._after is None:
+            if now.boot < self._next:
+                return []
+            self._next = now.boot + self.board.options.lease_millis
+            self._met = set()
+            # Only a scan that begins after an acknowledged death may find that nothing is left of it.
+            self._buriable = frozenset(self.members.dead)
+            self._slots_seen = self._tasks_seen = False
+            questions.append(AskSlots(None, fresh=bool(self._buriable)))
+        self._asked = True
+        live = frozenset(beat.incarnation for beat in self.members.alive())
+        query = OwnedQuery(except_incarnations=live, limit=PAGE, after=self._after)
+        return [*questions, AskOwned(query, fresh=bool(self._buriable))]
+
+    def found(self, found: Found, *, sent: Instant, now: Instant) -> list[AskHeartbeats]:
+        """
+        Take a page of owned tasks; return the heartbeats to read of owners that are not known.
+        """
+        self._asked = False
+        self._after = found.after if isinstance(found.after, str) else None
+        strangers: set[str] = set()
+        for stored in found.tasks:
+            self._judge(stored, sent, now, strangers)
+        self._tasks_seen = self._after is None
+        self._bury()
+        return [AskHeartbeats(tuple(sorted(strangers)), purpose="strangers")] if strangers else []
+
+    def slots(self, slots: Iterable[Stored[Slot]], *, sent: Instant) -> list[AskHeartbeats]:
+        """
+        Take the slots that are taken; return the heartbeats to read of owners that are not known.
+        """
+        self._slots_seen = True
+        strangers: set[str] = set()
+        for stored in slots:
+            owner = stored.record.incarnation
+            if owner and owner != self.board.incarnation and owner not in self.members.dead | self.members.peers:
+                self._stranger(stored.record.owner, owner, sent, strangers)
+            elif owner in self.members.dead:
+                self._met.add(owner)
+        self._bury()
+        return [AskHeartbeats(tuple(sorted(strangers)), purpose="strangers")] if strangers else []
+
+    def failed(self) -> None:
+        """
+        Take a search that failed: begin again at the next lease.
+        """
+        self._asked = False
+        self._after = None
+
+    def _judge(self, stored: Stored[Task], sent: Instant, now: Instant, strangers: set[str]) -> None:
+        task = stored.record
+        owner = task.owner_incarnation
+        if owner is None:
+            self._foreign(stored, now)
+        elif owner == self.board.incarnation:
+            if not self.running.knows(task.claim_id) and self.running.of_task(task.id) is None:
+                self._recover(stored, "the node does not know this run", counted=False)
+        elif owner in self.members.dead:
+            self._met.add(owner)
+            self._recover(stored, f"node failure: {task.lock_owner} ({owner}) is dead", counted=True)
+        elif owner not in self.members.peers:
+            self._stranger(task.lock_owner, owner, sent, strangers)
+
+    def _stranger(self, node_id: str | None, incarnation: str, sent: Instant, strangers: set[str]) -> None:
+        self.members.stranger(node_id or "unknown", incarnation, sent=sent)
+        strangers.add(f"{node_id or 'unknown'}:{incarnation}")
+        self._next = min(self._next, sent.boot + self.board.options.lease_millis // 3)
+
+    def _foreign(self, stored: Stored[Task], now: Instant) -> None:
+        # No incarnation: written by others, so only their lock's date can tell (P9).
+        task = stored.record
+        lease = task.lock_lease_millis if task.lock_lease_millis > 0 else self.board.options.lease_millis
+        if task.status is TaskStatus.RUNNING and (task.lock_date is None or now.wall - task.lock_date > lease):
+            self._recover(stored, f"node failure: the lock of {task.lock_owner} has expired", counted=True)
+
+    def _recover(self, stored: Stored[Task], reason: str, *, counted: bool) -> None:
+        if self.board.commits.busy(Task, stored.record.id):
+            return
+        if stored.record.status is TaskStatus.RUNNING:
+            self.board.metrics.add("tasks.recovery.attempts")
+            self.board.commits.submit(Crash(self.board, stored, reason, counted=counted))
+        elif stored.record.owner_incarnation is not None:
+            self.board.commits.submit(Release(self.board, stored))
+
+    def unknown(self, asked: tuple[str, ...], known: set[str], now: Instant) -> None:
+        """
+        Take the heartbeats read of strangers: those that do not exist are declared dead by a marked document.
+        """
+        for document_id in asked:
+            node_id, _, incarnation = document_id.rpartition(":")
+            if document_id not in known and self.members.long_missing(incarnation):
+                beat = Heartbeat(
+                    node_id=node_id,
+                    incarnation=incarnation,
+                    counter=0,
+                    lease_millis=self.board.options.lease_millis,
+                    started_at=now.wall,
+                    beat_at=now.wall,
+                    executor_node=False,
+                    dead_by=self.board.options.node_id,
+                )
+                self.board.commits.submit(DeclareUnknown(self.members, beat, self.on_death))
+
+    def on_death(self, beat: Heartbeat) -> None:
+        """
+        Take an acknowledged death: look for what it left.
+        """
+        self.board.metrics.add("nodes.declared.dead")
+        self.hurry()
+
+    def _bury(self) -> None:
+        if not (self._slots_seen and self._tasks_seen):
+            return
+        for incarnation in self._buriable - self._met:
+            stored = self.members.dead.get(incarnation)
+            if stored is not None and incarnation != self.board.incarnation:
+                self.board.commits.submit(Bury(self.members, stored))
+        self._buriable = frozenset()
+
+
+class Crash(Change):
+    """
+    RUNNING to CRASHED for a run that nobody executes any more (P11).
+    """
+
+    __slots__ = ("_board", "_counted", "_reason", "_stored")
+
+    def __init__(self, board: Board, stored: Stored[Task], reason: str, *, counted: bool) -> None:
+        super().__init__()
+        self._board = board
+        self._stored = stored
+        self._reason = reason
+        self._counted = counted
+
+    @property
+    def key(self) -> tuple[type[Any], str]:
+        """
+        The task document.
+        """
+        return (Task, self._stored.record.id)
+
+    def prepare(self, now: Instant) -> Write:
+        """
+        Crash what was found.
+        """
+        return self._crash(self._stored, now)
+
+    def _crash(self, stored: Stored[Task], now: Instant) -> Write:
+        made = outcomes.crash(
+            stored.record,
+            now=now.wall,
+            found_by=self._board.options.node_id,
+            reason=self._reason,
+            counted=self._counted,
+        )
+        return replace_write(made, stored)
+
+    def reconsider(self, current: Stored[Task] | None, now: Instant) -> Write | None:
+        """
+        Only while it is the same run that nobody ended.
+        """
+        found = self._stored.record
+        if current is None or current.record.status is not TaskStatus.RUNNING:
+            return None
+        if (current.record.claim_id, current.record.fence) != (found.claim_id, found.fence):
+            return None
+        return self._crash(current, now)
+
+    def done(self, stored: Stored[Task], now: Instant) -> None:
+        """
+        Crashed and free: whoever has the executor goes on.
+        """
+        self._board.metrics.add("tasks.crashed")
+        self._board.metrics.add("tasks.recovery.successes")
+        self._board.timeline.wrote(stored.record.id, stored.version)
+        self._board.offer(stored, now.wall)
+
+    def lost(self, current: Stored[Task] | None, now: Instant) -> None:
+        """
+        It ended, or another node recovered it.
+        """
+        if current is not None:
+            self._board.offer(current, now.wall)

@@ -1,0 +1,340 @@
+"""
+The ports: what the node asks of a store and of the code it runs. The docstrings are the contract; adapters do not
+repeat it.
+
+Every store verb may raise `StoreUnavailable` (no answer: a write's outcome is unknown) or `StoreRefused` (the store
+answered no: nothing was done) or `ConfigurationError` (index missing, permission denied, not a database). `write`
+alone gives these per item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from .errors import SchedulerError
+from .model import Heartbeat, Malformed, Page, Record, Slot, Stored, Task, TaskStatus, Version
+
+
+class Action(Enum):
+    """
+    What one write does to its document.
+    """
+
+    CREATE = "create"
+    """Create-only: refused as CONFLICT when the id exists."""
+    REPLACE = "replace"
+    """Replace the whole document on condition of a version."""
+    DELETE = "delete"
+    """Remove the document on condition of a version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """
+    One conditional write of one document (P1). `condition` is None for CREATE and required otherwise.
+    """
+
+    action: Action
+    record: Record
+    condition: Version | None = None
+
+
+class Result(Enum):
+    """
+    How one write ended.
+    """
+
+    WRITTEN = "written"
+    """Acknowledged; `version` is the new one (of a deleted document: its last)."""
+    CONFLICT = "conflict"
+    """Not done: the document's version is another, or (CREATE) the id exists."""
+    MISSING = "missing"
+    """Not done: there is no such document (REPLACE, DELETE), or the index identity is another."""
+    REFUSED = "refused"
+    """Not done: overload, write block, full disk, a document the store does not take; `error` says which."""
+    UNKNOWN = "unknown"
+    """No answer: done, not done, or done later (P3)."""
+
+
+class Outcome(NamedTuple):
+    """
+    The outcome of one write. `version` only with WRITTEN, `error` only with REFUSED and UNKNOWN.
+    """
+
+    result: Result
+    version: Version | None = None
+    error: SchedulerError | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueQuery:
+    """
+    What may become due for one node: enabled tasks of `task_types` whose due date is at or before a limit.
+
+    A task matches when its type is in `task_types` and any of these holds:
+    its due date <= `due_before` and its partition is in the type's share (`shares` maps a group of types to
+    partitions);
+    its due date <= `due_before` and it names `node_id` or one of `tags` as target;
+    its due date <= `overdue_before` and it has no target (any partition, or none).
+    `after` is the cursor of an earlier answer: only what sorts behind it.
+    """
+
+    node_id: str
+    tags: tuple[str, ...]
+    shares: tuple[tuple[frozenset[str], frozenset[int]], ...]
+    task_types: frozenset[str]
+    due_before: int
+    overdue_before: int
+    limit: int
+    after: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnedQuery:
+    """
+    Tasks that name an owner (whatever their status), except those of the incarnations in `except_incarnations`.
+
+    Sorted by id, behind `after`. Documents that are RUNNING and name an owner but no incarnation are included (P9).
+    """
+
+    except_incarnations: frozenset[str]
+    limit: int
+    after: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskQuery:
+    """
+    What a list shows: filters combine; `limit` -1 means all up to the store's cap (10,000).
+
+    `sort_by` is a Python field name of `SORT_FIELDS`; ties go by id; None sorts first ascending and last descending.
+    """
+
+    status: TaskStatus | None = None
+    task_type: str | None = None
+    offset: int = 0
+    limit: int = 50
+    sort_by: str = "creation_date"
+    descending: bool = False
+
+
+SORT_FIELDS = (
+    "creation_date",
+    "last_execution_date",
+    "next_scheduled_execution",
+    "task_type",
+    "status",
+    "id",
+    "failure_count",
+    "success_count",
+    "total_execution_count",
+)
+LIST_CAP = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """
+    Answer to a search: a hint (P12), as fresh as the store's last refresh.
+
+    `after` is the cursor behind the last document looked at, or None when the search reached the end.
+    """
+
+    tasks: tuple[Stored[Task], ...] = ()
+    malformed: tuple[Stored[Malformed], ...] = ()
+    after: tuple[int, str] | str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreReport:
+    """
+    What `doctor` shows of a store: facts by name, and problems each with what to do.
+    """
+
+    facts: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+class TaskStore(Protocol):
+    """
+    Task, heartbeat and slot documents with conditional writes (P1, P5). Safe to call from several threads.
+    """
+
+    def open(self) -> None:
+        """
+        Make what is missing (index, table, mapping) and check the rest; harmless when repeated and when several
+        processes do it at once.
+
+        Raises:
+            ConfigurationError: a person must act; the message says what to do.
+        """
+        ...
+
+    def close(self) -> None:
+        """
+        Release connections and files; harmless when repeated.
+        """
+        ...
+
+    def lane(self, timeout: float) -> TaskStore:
+        """
+        Return a store on the same data with connections of its own and this time-out in seconds (for heartbeats, P6).
+        """
+        ...
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """
+        Do each write on its own condition; outcomes in the order of the writes. Never raises for a store's failure.
+
+        At most one write a document in one call (ValueError). Nothing waits for a refresh.
+        """
+        ...
+
+    def tasks(self, ids: Sequence[str]) -> list[Stored[Task] | Stored[Malformed] | None]:
+        """
+        Read tasks by id, in order, None where there is none: newer than any search, and still only a hint (P1).
+        """
+        ...
+
+    def heartbeats(self, ids: Sequence[str] | None = None) -> list[Stored[Heartbeat]]:
+        """
+        Read heartbeats by document id (those that exist, realtime), or with None search for all (as fresh as a search).
+        """
+        ...
+
+    def slots(self, ids: Sequence[str] | None = None) -> list[Stored[Slot]]:
+        """
+        Read slots by task type (those that exist, realtime), or with None search for all that are taken.
+        """
+        ...
+
+    def find_due(self, query: DueQuery) -> Found:
+        """
+        Search for due work, by due date then id. A document that is no task is in `malformed`, never an error.
+        """
+        ...
+
+    def find_owned(self, query: OwnedQuery) -> Found:
+        """
+        Search for tasks that name an owner.
+        """
+        ...
+
+    def find_waiting(self, *, on: str | None, limit: int, after: str | None = None) -> Found:
+        """
+        Search for enabled WAITING tasks (those that wait on task `on`, if given), sorted by id, behind `after`.
+        """
+        ...
+
+    def find_unplaced(self, *, limit: int) -> Found:
+        """
+        Search for documents without a partition that are not in quarantine: written by others, to be adopted by a
+        write back.
+        """
+        ...
+
+    def find_purgeable(self, *, before: int, limit: int) -> Found:
+        """
+        Search for COMPLETED tasks without an owner whose last execution was at or before `before` (epoch ms), and
+        those marked for deletion without an owner.
+        """
+        ...
+
+    def find(self, query: TaskQuery) -> Page:
+        """
+        List tasks; documents that are no tasks are left out of the list and of the total.
+        """
+        ...
+
+    def refresh(self) -> None:
+        """
+        Make everything acknowledged so far visible to searches. For recovery and for people, not for the hot path.
+        """
+        ...
+
+    def clock(self) -> int:
+        """
+        Return the store's clock in epoch ms (the embedded store: this machine's).
+        """
+        ...
+
+    def check(self) -> StoreReport:
+        """
+        Look at everything that can be wrong with this store, without changing anything. Never raises.
+        """
+        ...
+
+
+class Callback(Protocol):
+    """
+    What an object executor reports by, from any thread; the first of `complete` and `fail` counts, later ones are
+    ignored.
+    """
+
+    def update_step(self, step: str, details: Mapping[str, Any] | None = None) -> None:
+        """
+        Set the current step and merge `details` into the status details.
+        """
+        ...
+
+    def update_status_details(self, details: Mapping[str, Any]) -> None:
+        """
+        Merge `details` into the status details.
+        """
+        ...
+
+    def checkpoint(self, data: Mapping[str, Any]) -> None:
+        """
+        Replace the checkpoint; returns when the store acknowledged it.
+
+        Raises:
+            LeaseLost: this run does not own its task any more.
+            InvalidTask: `data` is not JSON.
+        """
+        ...
+
+    def complete(self) -> None:
+        """
+        End the run as a success.
+        """
+        ...
+
+    def fail(self, error: str) -> None:
+        """
+        End the run as a failure with this text.
+        """
+        ...
+
+
+class Executor(Protocol):
+    """
+    The original's executor: code for one task type.
+    """
+
+    @property
+    def task_type(self) -> str:
+        """
+        The type this executor runs; not blank.
+        """
+        ...
+
+    def execute(self, task: Task, callback: Callback) -> None:
+        """
+        Run the task; an exception is a failure. May return before it calls back (see `callback_timeout`).
+        """
+        ...
+
+    def can_resume(self, task: Task) -> bool:
+        """
+        Tell whether `resume` can go on from the task's checkpoint.
+        """
+        ...
+
+    def resume(self, task: Task, callback: Callback) -> None:
+        """
+        Go on with a crashed run from `task.checkpoint_data`.
+        """
+        ...

@@ -1,0 +1,97 @@
+"""
+Whether a waiting task may run: what its dependencies say, and what a broken one means (P14, P19).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from ..model import DependencyPolicy, Task, TaskStatus
+from ..timestamps import from_iso
+from . import history
+from .lifecycle import advance
+
+
+class Readiness(Enum):
+    """
+    What to do with a waiting task.
+    """
+
+    READY = auto()
+    WAIT = auto()
+    BROKEN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """
+    The readiness of a waiting task, what it still waits for, and why it is broken.
+    """
+
+    readiness: Readiness
+    unmet: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def satisfied(dependency: Task, *, since: int) -> bool:
+    """
+    Tell whether a dependency has succeeded: it is COMPLETED, or it recurs and had a success at or after `since`
+    (epoch ms).
+    """
+    if dependency.status is TaskStatus.COMPLETED:
+        return True
+    return dependency.periodic and any(
+        one.get("status") == history.SUCCESS and from_iso(str(one.get("timestamp"))) >= since
+        for one in dependency.history
+    )
+
+
+def _broken(dependency_id: str, dependency: Task | None) -> str | None:
+    if dependency is None or dependency.delete_requested:
+        return f"dependency {dependency_id} was deleted"
+    if dependency.status is TaskStatus.CANCELLED:
+        return f"dependency {dependency_id} was cancelled"
+    if dependency.status is TaskStatus.FAILED:
+        return f"dependency {dependency_id} failed: {dependency.last_error}"
+    return None
+
+
+def judge(task: Task, known: Mapping[str, Task | None]) -> Judgement:
+    """
+    Judge a waiting task by its dependencies as read; one that could not be found is None.
+    """
+    unmet: list[str] = []
+    for name in task.waiting_on_tasks or task.depends_on:
+        dependency = known.get(name)
+        if dependency is not None and satisfied(dependency, since=task.creation_date):
+            continue
+        reason = _broken(name, dependency)
+        if reason is not None and task.dependency_policy is DependencyPolicy.FAIL:
+            return Judgement(Readiness.BROKEN, reason=reason)
+        if reason is None or task.dependency_policy is DependencyPolicy.WAIT:
+            unmet.append(name)
+    return Judgement(Readiness.WAIT, tuple(unmet)) if unmet else Judgement(Readiness.READY)
+
+
+def settled(task: Task, judgement: Judgement, *, now: int, node_id: str) -> Task:
+    """
+    Return a WAITING task after its judgement: scheduled, or failed with the reason. Its due time is not moved ahead.
+    """
+    if judgement.readiness is Readiness.BROKEN:
+        text = history.clipped(judgement.reason)
+        return advance(
+            task,
+            TaskStatus.FAILED,
+            last_error=text,
+            last_execution_date=now,
+            history=history.appended(task, history.entry(task, history.FAILED, at=now, node_id=node_id, error=text)),
+        )
+    due = task.next_scheduled_execution
+    return advance(
+        task,
+        TaskStatus.SCHEDULED,
+        waiting_on_tasks=(),
+        next_scheduled_execution=now if due is None else due,
+    )

@@ -1,0 +1,216 @@
+"""
+Changing: what users ask of tasks that exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from ..errors import InvalidTask, InvalidTransition, TaskNotFound
+from ..metrics import Metric
+from ..model import Task, TaskStatus
+from ..rules import requests
+from . import edits
+from .definitions import checked, edit_values
+from .edits import Rule
+from .purge import purge
+from .reading import Reading
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Edited(NamedTuple):
+    """
+    A task after a request: as the request's own write left it, or as it stood when nothing was changed.
+    """
+
+    task: Task
+    changed: bool
+
+
+class Changing(Reading):
+    """
+    The part of a scheduler that changes tasks.
+
+    A request whose state does not allow it changes nothing; with `strict` it raises `InvalidTransition`.
+    """
+
+    def cancel_task(self, task_id: str, *, strict: bool = False) -> bool:
+        """
+        Cancel a task for good, and tell its run to stop; answer whether that changed something.
+
+        Raises:
+            TaskNotFound: no task has this id.
+            Conflict, StoreUnavailable: the request was not written, or it is not known.
+        """
+        return self.cancelled(task_id, strict=strict).changed
+
+    def cancelled(self, task_id: str, *, strict: bool = False) -> Edited:
+        """
+        Cancel as `cancel_task` does, and return the task.
+        """
+        now = self._now()
+        return self._request(
+            task_id,
+            lambda task: requests.cancel(task, now=now, node_id=self.node_id),
+            strict=strict,
+            metric=Metric.CANCELLED,
+        )
+
+    def retry_task(self, task_id: str, reset_failure_count: bool = False, *, strict: bool = False) -> bool:  # noqa: FBT001, FBT002 - the original's argument
+        """
+        Schedule a FAILED task for now; answer whether that changed something.
+
+        Args:
+            reset_failure_count: give it all its retries again; without, one attempt follows.
+
+        Raises:
+            TaskNotFound: no task has this id.
+            Conflict, StoreUnavailable: the request was not written, or it is not known.
+        """
+        return self.retried(task_id, reset_failure_count=reset_failure_count, strict=strict).changed
+
+    def retried(self, task_id: str, *, reset_failure_count: bool = False, strict: bool = False) -> Edited:
+        """
+        Retry as `retry_task` does, and return the task.
+        """
+        now = self._now()
+
+        def rule(task: Task) -> Task:
+            return requests.retry(task, now=now, node_id=self.node_id, reset_failure_count=reset_failure_count)
+
+        return self._request(task_id, rule, strict=strict, metric=Metric.RETRIED)
+
+    def resume_task(self, task_id: str, *, strict: bool = False) -> bool:
+        """
+        Let a CRASHED task go on from its checkpoint now; answer whether that changed something.
+
+        Where an executor of the type is registered in this process, it must be able to resume the task.
+
+        Raises:
+            TaskNotFound: no task has this id.
+            Conflict, StoreUnavailable: the request was not written, or it is not known.
+        """
+        return self.resumed(task_id, strict=strict).changed
+
+    def resumed(self, task_id: str, *, strict: bool = False) -> Edited:
+        """
+        Resume as `resume_task` does, and return the task.
+        """
+        now = self._now()
+        task = self.get_task(task_id)
+        executor = self._wiring.registry.body(task.task_type)
+        # Users' code is asked here, outside of any lock of the memory tasks.
+        refused = task.status is TaskStatus.CRASHED and executor is not None and not executor.can_resume(task)
+
+        def rule(task: Task) -> Task:
+            if refused:
+                raise InvalidTransition(task.id, task.status, "resumed: its executor does not resume it")
+            return requests.resume(task, now=now, node_id=self.node_id)
+
+        return self._request(task_id, rule, strict=strict, metric=Metric.RESUMED)
+
+    def run_now(self, task_id: str) -> Task:
+        """
+        Ask for one run at once, beside the schedule, and return the task; a running task runs once more afterwards.
+
+        Raises:
+            TaskNotFound: no task has this id.
+            InvalidTransition: it is cancelled, or waits for other tasks.
+        """
+        now = self._now()
+        return self._change(task_id, lambda task: requests.run_now(task, now=now))
+
+    def update_task_config(self, task_id: str, **changes: Any) -> Task:
+        """
+        Change parts of a task's definition and return the task; None means unchanged.
+
+        Args:
+            changes: `max_retries`, `retry_delay` (ms or a timedelta), `enabled`, `parameters`, `period` (a timedelta,
+                `(number, unit)` or a number in the task's unit), and the others of `rules.requests.EDITABLE`.
+
+        Raises:
+            TaskNotFound: no task has this id.
+            InvalidTask: a field cannot be edited, or a value breaks a rule.
+        """
+        values = edit_values(changes)
+        now = self._now()
+        return self._change(task_id, lambda task: _edited(task, values, now))
+
+    def delete_task(self, task_id: str) -> None:
+        """
+        Cancel a task and remove it: now, or by its node when the run in flight has returned.
+
+        Raises:
+            TaskNotFound: no task has this id.
+            Conflict, StoreUnavailable: the request was not written, or it is not known.
+        """
+        now = self._now()
+
+        def mark(task: Task) -> Task:
+            return task if task.delete_requested else requests.mark_deleted(task, now=now, node_id=self.node_id)
+
+        node = self._wiring.node
+        if node.memory_get(task_id) is not None:
+            node.memory_change(task_id, mark)
+            node.memory_remove(task_id)
+            return
+        store = self._wiring.store()
+        if store is None:
+            raise TaskNotFound(task_id)
+        node.offer(edits.delete(store, task_id, mark))
+
+    def recover_crashed_tasks(self) -> None:
+        """
+        Make this node look for broken-off runs now instead of at its next turn.
+        """
+        self._wiring.node.recover()
+
+    def purge_old_tasks(self, days: float | None = None, *, older_than: timedelta | None = None) -> int:
+        """
+        Remove stored tasks that completed for good long enough ago, and return how many were removed.
+
+        Args:
+            days: how long ago; or `older_than`. By default the setting `completed_task_ttl`.
+        """
+        if days is not None and older_than is not None:
+            raise InvalidTask("Invalid age: days and older_than exclude each other; give one of them")
+        age = timedelta(days=days) if days is not None else older_than
+        age = self._wiring.settings.completed_task_ttl if age is None else age
+        if age < timedelta():
+            raise InvalidTask(f"Invalid age: expected 0 or more, got {age}")
+        store = self._wiring.store()
+        return purge(store, before=self._now() - age // _MILLISECOND) if store is not None else 0
+
+    def _request(self, task_id: str, rule: Rule, *, strict: bool, metric: Metric) -> Edited:
+        try:
+            task = self._change(task_id, rule)
+        except InvalidTransition:
+            if strict:
+                raise
+            return Edited(self.get_task(task_id), changed=False)
+        self._wiring.metrics.add(metric)
+        return Edited(task, changed=True)
+
+    def _change(self, task_id: str, rule: Callable[[Task], Task]) -> Task:
+        node = self._wiring.node
+        if node.memory_get(task_id) is not None:
+            return node.memory_change(task_id, rule)
+        store = self._wiring.store()
+        if store is None:
+            raise TaskNotFound(task_id)
+        stored = edits.change(store, task_id, rule)
+        node.offer(stored)
+        return stored.record
+
+    def _now(self) -> int:
+        return self._wiring.clock.now().wall
+
+
+def _edited(task: Task, values: dict[str, Any], now: int) -> Task:
+    changed = checked(requests.edit(task, now=now, **values))
+    if changed.status is TaskStatus.CANCELLED and changed.enabled:
+        raise InvalidTransition(task.id, task.status, "enabled")
+    return changed

@@ -1,0 +1,206 @@
+"""
+Creation: tasks enter the store by create-only writes, now or with an error; nothing is queued and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from secrets import token_hex
+
+from ..clock import Clock
+from ..errors import Conflict, InvalidTask, SchedulerError, StoreUnavailable
+from ..metrics import Metric, Metrics
+from ..model import Stored, Task, TaskStatus
+from ..ports import Action, Outcome, Result, TaskStore, Write
+from ..rules.dependencies import Readiness, judge
+from ..rules.lifecycle import advance
+from ..rules.validation import check_dependencies
+from .definitions import definition_of, fresh
+from .dependencies import load_dependencies, waves
+from .edits import RACES, SENDS, send
+
+BATCH = 1_000
+"""How many tasks go into one call of the store."""
+_SHOWN = 20
+
+
+class NotAllScheduled(SchedulerError):
+    """
+    Some tasks of one call were not scheduled: `failed` says why by id, `scheduled` has those that were.
+    """
+
+    def __init__(self, failed: Mapping[str, SchedulerError], scheduled: Sequence[Task]) -> None:
+        shown = "; ".join(f"{task_id}: {error}" for task_id, error in islice(failed.items(), _SHOWN))
+        more = f" and {len(failed) - _SHOWN} more, see `failed`" if len(failed) > _SHOWN else ""
+        super().__init__(f"{len(failed)} of {len(failed) + len(scheduled)} tasks were not scheduled: {shown}{more}")
+        self.failed = dict(failed)
+        self.scheduled = tuple(scheduled)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """
+    A task as it stands after its creation was asked for; `existed` when the id was taken and its task was kept.
+    """
+
+    task: Task
+    existed: bool = False
+
+
+class Creation:
+    """
+    Writes new tasks.
+
+    Args:
+        offer: told of each task that was written, with its version.
+    """
+
+    def __init__(self, *, clock: Clock, metrics: Metrics, offer: Callable[[Stored[Task]], None]) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._offer = offer
+
+    def prepare(self, task: Task) -> Task:
+        """
+        Return a task's definition as a new task, created now.
+
+        Raises:
+            InvalidTask: the definition breaks a rule.
+        """
+        return fresh(task, now=self._clock.now().wall, token=token_hex(16))
+
+    def create(self, store: TaskStore, task: Task, *, keep: bool) -> Created:
+        """
+        Write one task; with `keep`, return the task that has the id already instead of raising.
+
+        Raises:
+            InvalidTask: the definition, or a dependency.
+            Conflict: the id exists.
+            StoreUnavailable: the store refused, or did not answer and the task may or may not exist.
+        """
+        (result,) = self.create_all(store, [task], keep=keep)
+        if isinstance(result, SchedulerError):
+            raise result
+        return result
+
+    def create_all(self, store: TaskStore, tasks: Sequence[Task], *, keep: bool) -> list[Created | SchedulerError]:
+        """
+        Write tasks in batches, dependencies before their dependents; one result for each, in order.
+        """
+        results: dict[int, Created | SchedulerError] = {}
+        places: dict[str, int] = {}
+        for place, task in enumerate(tasks):
+            if places.setdefault(task.id, place) != place:
+                results[place] = Conflict(f"Task {task.id} is twice in this call")
+        ordered, circular = waves([tasks[place] for place in places.values()])
+        for task in circular:
+            results[places[task.id]] = InvalidTask(f"Task {task.id}: its dependencies lead back to itself")
+        for batch in _batches(ordered):
+            for task, result in zip(batch, self._create_batch(store, batch, keep=keep), strict=True):
+                results[places[task.id]] = result
+        return [results[place] for place in range(len(tasks))]
+
+    def _create_batch(self, store: TaskStore, batch: Sequence[Task], *, keep: bool) -> list[Created | SchedulerError]:
+        try:
+            known = load_dependencies(store, batch)
+        except SchedulerError as error:
+            return [error] * len(batch)
+        results = {task.id: self._ready(task, known) for task in batch}
+        made = [one for one in results.values() if isinstance(one, Task)]
+        answers = _create(store, made)
+        ended: dict[str, Created | SchedulerError] = {
+            task.id: self._result(store, task, outcome, doubtful=doubtful, keep=keep)
+            for task, (outcome, doubtful) in zip(made, answers, strict=True)
+        }
+        return [one if isinstance(one, SchedulerError) else ended[one.id] for one in results.values()]
+
+    def _ready(self, task: Task, known: Mapping[str, Task]) -> Task | SchedulerError:
+        try:
+            made = self.prepare(task)
+            check_dependencies(made, known)
+        except SchedulerError as error:
+            return error
+        judgement = judge(made, known)
+        if judgement.readiness is Readiness.READY:
+            return made
+        # A broken dependency is the node's to judge, with the history and the wake-up of those who wait for this one.
+        return advance(made, TaskStatus.WAITING, waiting_on_tasks=judgement.unmet or made.depends_on)
+
+    def _result(
+        self, store: TaskStore, task: Task, outcome: Outcome, *, doubtful: bool, keep: bool
+    ) -> Created | SchedulerError:
+        try:
+            if outcome.result is Result.WRITTEN and outcome.version is not None:
+                return self._created(Stored(task, outcome.version))
+            if outcome.result is Result.CONFLICT:
+                return self._taken(store, task, doubtful=doubtful, keep=keep)
+            if outcome.result is Result.REFUSED and outcome.error is not None:
+                return outcome.error
+            return _unknown(task, outcome)
+        except SchedulerError as error:
+            return error
+
+    def _created(self, stored: Stored[Task]) -> Created:
+        self._metrics.add(Metric.CREATED)
+        self._offer(stored)
+        return Created(stored.record)
+
+    def _taken(self, store: TaskStore, task: Task, *, doubtful: bool, keep: bool) -> Created:
+        if doubtful:
+            ours = _confirmed(store, task)
+            if ours is not None:
+                return self._created(ours)
+        if keep:
+            (stored,) = store.tasks([task.id])
+            if stored is not None and isinstance(stored.record, Task):
+                return Created(stored.record, existed=True)
+        raise Conflict(f"Task {task.id} exists already")
+
+
+def _batches(ordered: Sequence[Sequence[Task]]) -> Iterator[Sequence[Task]]:
+    for wave in ordered:
+        for start in range(0, len(wave), BATCH):
+            yield wave[start : start + BATCH]
+
+
+def _create(store: TaskStore, tasks: Sequence[Task]) -> list[tuple[Outcome, bool]]:
+    # Each outcome with whether an answer was ever missing; only the writes without an answer are sent again (P3).
+    writes = [Write(Action.CREATE, task) for task in tasks]
+    outcomes = store.write(writes) if writes else []
+    doubtful = [outcome.result is Result.UNKNOWN for outcome in outcomes]
+    for _ in range(SENDS - 1):
+        open_ends = [place for place, outcome in enumerate(outcomes) if outcome.result is Result.UNKNOWN]
+        if not open_ends:
+            break
+        for place, outcome in zip(open_ends, store.write([writes[place] for place in open_ends]), strict=True):
+            outcomes[place] = outcome
+    return list(zip(outcomes, doubtful, strict=True))
+
+
+def _unknown(task: Task, outcome: Outcome) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"Task {task.id}: the store did not answer {SENDS} times; the task may or may not exist ({outcome.error})"
+    )
+
+
+def _confirmed(store: TaskStore, task: Task) -> Stored[Task] | None:
+    # A read proves nothing (P1): what looks like our creation is confirmed by one more write, which changes nothing.
+    for _ in range(RACES):
+        (found,) = store.tasks([task.id])
+        if found is None or not isinstance(found.record, Task) or not _ours(found.record, task):
+            return None
+        outcome, _ = send(store, Write(Action.REPLACE, found.record, found.version))
+        if outcome.result is Result.WRITTEN and outcome.version is not None:
+            return Stored(found.record, outcome.version)
+        if outcome.result in (Result.REFUSED, Result.UNKNOWN):
+            raise _unknown(task, outcome)
+    raise Conflict(f"Task {task.id}: other writers were faster {RACES} times; it may or may not be this one")
+
+
+def _ours(found: Task, task: Task) -> bool:
+    # A node may have claimed it meanwhile, which replaces the token; the rest of our creation still stands then.
+    if found.claim_id == task.claim_id:
+        return True
+    return found.creation_date == task.creation_date and definition_of(found) == definition_of(task)

@@ -1,0 +1,97 @@
+"""
+Purge: old completed tasks leave the store (contract section 9).
+
+Never purged: FAILED, CANCELLED, CRASHED, recurring and memory tasks. What was marked for removal goes too, once no run
+of it is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from ..clock import Clock
+from ..model import Stored, Task, TaskStatus
+from ..ports import Action, Callback, Result, TaskStore, Write
+from .edits import owned, raise_failure
+
+PURGE_TYPE = "task-purge"
+PAGE = 1_000
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def purgeable(task: Task, *, before: int) -> bool:
+    """
+    Tell whether a task may be removed: it completed at or before `before` for good, or was marked for removal.
+    """
+    if owned(task):
+        return False
+    if task.delete_requested:
+        return True
+    last = task.last_execution_date
+    return task.status is TaskStatus.COMPLETED and not task.periodic and last is not None and last <= before
+
+
+def purge(store: TaskStore, *, before: int) -> int:
+    """
+    Remove what is purgeable, each on condition that it did not change since it was found; return how many were.
+
+    Raises:
+        StoreUnavailable: the store refused or did not answer; what was removed until then stays removed.
+    """
+    removed = 0
+    while True:
+        # Without a refresh the next search would find what this round removed.
+        store.refresh()
+        found = store.find_purgeable(before=before, limit=PAGE)
+        gone = _remove(store, [one for one in found.tasks if purgeable(one.record, before=before)])
+        removed += gone
+        if not gone or found.after is None:
+            return removed
+
+
+def _remove(store: TaskStore, tasks: Sequence[Stored[Task]]) -> int:
+    if not tasks:
+        return 0
+    outcomes = store.write([Write(Action.DELETE, one.record, one.version) for one in tasks])
+    for one, outcome in zip(tasks, outcomes, strict=True):
+        raise_failure(outcome, one.record.id)
+    return sum(outcome.result is Result.WRITTEN for outcome in outcomes)
+
+
+class PurgeExecutor:
+    """
+    The executor of the system task `task-purge`.
+
+    Args:
+        store: gives the store of the moment, or None while none is bound.
+        age: how long ago a task must have completed.
+    """
+
+    task_type = PURGE_TYPE
+
+    def __init__(self, store: Callable[[], TaskStore | None], *, clock: Clock, age: timedelta) -> None:
+        self._store = store
+        self._clock = clock
+        self._age_millis = age // _MILLISECOND
+
+    def execute(self, task: Task, callback: Callback) -> None:
+        """
+        Purge once and leave the number of removed tasks in the status details.
+        """
+        store = self._store()
+        removed = purge(store, before=self._clock.now().wall - self._age_millis) if store is not None else 0
+        callback.update_status_details({"purgedTasks": removed})
+        callback.complete()
+
+    def can_resume(self, task: Task) -> bool:
+        """
+        Tell that a broken-off purge starts again.
+        """
+        return False
+
+    def resume(self, task: Task, callback: Callback) -> None:
+        """
+        Start again.
+        """
+        self.execute(task, callback)

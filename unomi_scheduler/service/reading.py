@@ -1,0 +1,188 @@
+"""
+Reading: what users see of tasks, nodes and metrics.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ..errors import SchedulerError, TaskNotFound
+from ..model import Heartbeat, JsonObject, Page, Slot, Stored, Task, TaskStatus
+from ..ports import LIST_CAP, StoreReport, TaskQuery
+from .edits import read
+from .explaining import View, explain
+from .listing import in_order, list_tasks, query_of
+from .wiring import Wiring
+
+_log = logging.getLogger(__name__)
+
+
+class Reading:
+    """
+    The part of a scheduler that changes nothing.
+    """
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    @property
+    def node_id(self) -> str:
+        """
+        The id of this process's node.
+        """
+        return self._wiring.node.options.node_id
+
+    @property
+    def executor_node(self) -> bool:
+        """
+        Whether this node runs tasks; one that does not still manages them.
+        """
+        return self._wiring.settings.executor_node
+
+    def get_task(self, task_id: str) -> Task:
+        """
+        Return a task: a memory task of this process, or a stored one as the store has it now.
+
+        Raises:
+            TaskNotFound: no task has this id.
+            InvalidTask: the document is no task.
+        """
+        memory = self._wiring.node.memory_get(task_id)
+        return memory if memory is not None else self._stored(task_id).record
+
+    def get_memory_tasks(self) -> list[Task]:
+        """
+        Return the memory tasks of this process, the oldest first.
+        """
+        return in_order(self._wiring.node.memory_tasks(), TaskQuery())
+
+    def get_persistent_tasks(self) -> list[Task]:
+        """
+        Return the stored tasks, the oldest first, up to 10,000 of them; none while no store is bound.
+        """
+        store = self._wiring.store()
+        if store is None:
+            return []
+        page = store.find(TaskQuery(limit=-1))
+        if page.total_size > len(page.list):
+            shown = {"action": "list_capped", "total": page.total_size, "cap": LIST_CAP}
+            _log.warning("Only %d of %d tasks are listed; use find_tasks", len(page.list), page.total_size, extra=shown)
+        return list(page.list)
+
+    def get_all_tasks(self) -> list[Task]:
+        """
+        Return the memory tasks of this process and the stored tasks, the oldest first.
+        """
+        return in_order([*self.get_memory_tasks(), *self.get_persistent_tasks()], TaskQuery())
+
+    def find_tasks(
+        self,
+        *,
+        status: TaskStatus | str | None = None,
+        task_type: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+        sort_by: str | None = None,
+    ) -> Page:
+        """
+        Return one page of the tasks that match, memory tasks and stored ones as one list.
+
+        Args:
+            limit: -1 means all, up to 10,000.
+            sort_by: `field`, `field:asc` or `field:desc`; by default the oldest come first.
+
+        Raises:
+            InvalidTask: the status or the field is unknown, or a number is out of range.
+        """
+        query = query_of(status=status, task_type=task_type, offset=offset, limit=limit, sort_by=sort_by)
+        return list_tasks(query, memory=self._wiring.node.memory_tasks(), store=self._wiring.store())
+
+    def history(self, task_id: str) -> tuple[JsonObject, ...]:
+        """
+        Return the last ten entries of a task's history, the newest last.
+
+        Raises:
+            TaskNotFound: no task has this id.
+        """
+        return self.get_task(task_id).history
+
+    def explain(self, task_id: str) -> tuple[str, ...]:
+        """
+        Return why a task does not run, or when it will, as sentences.
+
+        Raises:
+            TaskNotFound: no task has this id.
+        """
+        task = self._wiring.node.memory_get(task_id)
+        if task is None:
+            store = self._wiring.store()
+            (stored,) = store.tasks([task_id]) if store is not None else (None,)
+            if stored is None:
+                raise TaskNotFound(task_id)
+            if not isinstance(stored.record, Task):
+                return (f"in quarantine, no node looks at it: {stored.record.reason}",)
+            task = stored.record
+        return explain(task, self._view(task))
+
+    def nodes(self) -> list[Heartbeat]:
+        """
+        Return the nodes of the cluster that no peer declared dead.
+        """
+        self._wiring.store()
+        return self._wiring.node.nodes()
+
+    def get_metric(self, name: str) -> int:
+        """
+        Return a counter of this node; an unknown one is 0.
+        """
+        return self._wiring.metrics.get(name)
+
+    def get_all_metrics(self) -> dict[str, int]:
+        """
+        Return every counter of this node, and `pendingOperations`: 0, as nothing is ever queued before a start.
+        """
+        return {**self._wiring.metrics.all(), "pendingOperations": 0}
+
+    def reset_metrics(self) -> None:
+        """
+        Set every counter of this node to 0.
+        """
+        self._wiring.metrics.reset()
+
+    def check(self) -> StoreReport:
+        """
+        Return what is wrong with the store and what to do; never raises for the store's state.
+        """
+        try:
+            store = self._wiring.store()
+        except SchedulerError as error:
+            return StoreReport(problems=(str(error),))
+        if store is None:
+            return StoreReport(
+                problems=("no store is bound: only memory tasks run; set `store` or call bind_store(url)",)
+            )
+        return store.check()
+
+    def _stored(self, task_id: str) -> Stored[Task]:
+        store = self._wiring.store()
+        if store is None:
+            raise TaskNotFound(task_id)
+        return read(store, task_id)
+
+    def _view(self, task: Task) -> View:
+        wiring = self._wiring
+        return View(
+            now=wiring.clock.now().wall,
+            node_id=self.node_id,
+            tags=wiring.settings.tags,
+            running=wiring.node.running,
+            nodes=self.nodes(),
+            local_types=wiring.registry.types(),
+            slot=self._slot(task),
+        )
+
+    def _slot(self, task: Task) -> Slot | None:
+        store = self._wiring.store()
+        if store is None or not task.exclusive or not task.persistent:
+            return None
+        return next((one.record for one in store.slots([task.task_type])), None)

@@ -1,0 +1,141 @@
+"""
+The scheduler: what a user holds in the hand, from its settings to its stop.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from ..builder import Draft
+from ..clock import Clock
+from ..config import Settings
+from ..model import TimeUnit
+from ..ports import TaskStore
+from .making import Making
+from .purge import PURGE_TYPE, PurgeExecutor
+from .waiting import Bell
+from .wiring import Wiring
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Scheduler(Making):
+    """
+    Tasks, and the node of this process that runs them.
+
+    Making one touches no disk and no network; the store is opened at its first use. Everything but running tasks works
+    without a start: tasks are written at once, by any process. As a context manager it starts, and leaves by draining.
+
+    Args:
+        settings: by default from `scheduler.toml` and the environment.
+        clock: for tests.
+        overrides: single settings that beat the others; `store` may be a ready-made `TaskStore` too, or None for memory
+            tasks alone.
+
+    Raises:
+        ConfigurationError: a setting is unknown or wrong.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None, **overrides: Any) -> None:
+        ready = overrides.get("store")
+        if ready is not None and not isinstance(ready, str):
+            overrides["store"] = None
+        else:
+            ready = None
+        made = _settings(settings, overrides)
+        super().__init__(Wiring(made, store=made.store if ready is None else ready, clock=clock))
+        self._bell = Bell()
+        self._started = False
+        self._purge = PurgeExecutor(self._wiring.store, clock=self._wiring.clock, age=made.completed_task_ttl)
+
+    @property
+    def settings(self) -> Settings:
+        """
+        The settings in force.
+        """
+        return self._wiring.settings
+
+    @property
+    def running(self) -> bool:
+        """
+        Whether the node of this process takes part.
+        """
+        return self._wiring.node.running
+
+    def start(self) -> None:
+        """
+        Start the node; harmless when it runs. After a stop it is a new incarnation, with the memory tasks left.
+
+        Raises:
+            ConfigurationError: the store or the node id needs a person.
+            StoreUnavailable: the store did not answer; try again.
+        """
+        wiring = self._wiring
+        with wiring.lock:
+            if wiring.node.running:
+                return
+            if self._started:
+                wiring.renew_node()
+            self._prepare_purge()
+            wiring.node.start()
+            self._started = True
+
+    def stop(self, timeout: timedelta | None = None) -> None:
+        """
+        Claim nothing more, let runs end, and leave the cluster; harmless when repeated or before a start.
+
+        Args:
+            timeout: how long runs may take to end; by default the setting `drain_timeout`.
+        """
+        wiring = self._wiring
+        if self._started:
+            wiring.node.stop(None if timeout is None else timeout // _MILLISECOND)
+        # Bodies that have not returned keep their heartbeat, and so the store (P18).
+        if not self._started or not wiring.node.running:
+            wiring.close()
+        self._bell.ring()
+
+    def wait(self, timeout: timedelta | None = None) -> bool:
+        """
+        Wait until `stop()`, or in the main thread SIGINT or SIGTERM; False when the time-out came first. Does not stop.
+        """
+        return self._bell.wait(timeout)
+
+    def bind_store(self, store: TaskStore | str | None) -> None:
+        """
+        Use this store from now on (by its address, or ready-made), or with None memory tasks alone.
+
+        Raises:
+            ConfigurationError, StoreUnavailable: it cannot be used; the one before stays.
+        """
+        self._wiring.bind(store)
+        if self.running:
+            self._prepare_purge()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _prepare_purge(self) -> None:
+        settings = self._wiring.settings
+        if not settings.purge_enabled or not settings.executor_node or self._wiring.store() is None:
+            return
+        task = self.create_task(PURGE_TYPE, period=1, unit=TimeUnit.DAYS, system_task=True)
+        kept = {"period": task.period, "time_unit": task.time_unit, "fixed_rate": True, "enabled": True}
+        self._submit(Draft(task=task, executor=self._purge, updates=kept))
+
+
+def _settings(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
+    if settings is None:
+        return Settings(**overrides)
+    if not overrides:
+        return settings
+    # Made anew, so that the whole is checked again.
+    return Settings(**{**{name: getattr(settings, name) for name in Settings.model_fields}, **overrides})

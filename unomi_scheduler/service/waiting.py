@@ -1,0 +1,63 @@
+"""
+Waiting in a program's main thread until the scheduler stops or a signal asks it to.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from queue import Empty, SimpleQueue
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Bell:
+    """
+    Rung once, it wakes everyone who waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: set[SimpleQueue[None]] = set()
+
+    def ring(self) -> None:
+        """
+        Wake those who wait now.
+        """
+        with self._lock:
+            for queue in self._waiting:
+                queue.put(None)
+
+    def wait(self, timeout: timedelta | None) -> bool:
+        """
+        Wait until it rings, or SIGINT or SIGTERM arrives (in the main thread); tell whether it was not the time-out.
+        """
+        # A signal handler runs in the midst of the wait: SimpleQueue.put alone is made for being called there.
+        queue: SimpleQueue[None] = SimpleQueue()
+        with self._lock:
+            self._waiting.add(queue)
+        try:
+            with _signals_into(queue):
+                queue.get(timeout=None if timeout is None else timeout.total_seconds())
+            return True
+        except Empty:
+            return False
+        finally:
+            with self._lock:
+                self._waiting.discard(queue)
+
+
+@contextmanager
+def _signals_into(queue: SimpleQueue[None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: queue.put(None)) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

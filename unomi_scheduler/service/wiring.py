@@ -1,0 +1,173 @@
+"""
+Wiring: one process's settings, store, registry, metrics and node, put together at their first use, and taken apart.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from threading import RLock
+
+from ..clock import Clock, SystemClock
+from ..config import Settings
+from ..errors import ConfigurationError
+from ..metrics import Metrics
+from ..node.options import NodeOptions
+from ..node.registry import Registry
+from ..node.shell import Node
+from ..ports import TaskStore
+from ..stores.opening import open_store
+from ..stores.options import ElasticsearchOptions
+from .naming import NodeName
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Wiring:
+    """
+    The parts of one `Scheduler`. Making it touches no disk, no network and no thread.
+
+    A store given by its address is opened at its first use and closed after the stop, to be opened anew at the next;
+    one that was handed over ready-made is opened too, and closing it stays its owner's business.
+    """
+
+    def __init__(self, settings: Settings, *, store: TaskStore | str | None, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.registry = Registry()
+        self.lock = RLock()
+        self._address = store if isinstance(store, str) else None
+        self._store = None if isinstance(store, str) else store
+        self._opened = False
+        self._name: NodeName | None = None
+        self._node: Node | None = None
+
+    @property
+    def node(self) -> Node:
+        """
+        This process's node, started or not.
+        """
+        # Without the lock where there is one: a node that takes long to join must not hold up those who only ask.
+        made = self._node
+        if made is not None:
+            return made
+        with self.lock:
+            if self._node is None:
+                self._node = self._make_node()
+            return self._node
+
+    def renew_node(self) -> None:
+        """
+        Take a new node in the place of one that was stopped; memory tasks go over to it.
+        """
+        with self.lock:
+            tasks = self.node.memory_tasks()
+            self._node = self._make_node()
+            for task in tasks:
+                self._node.memory_put(task)
+
+    def store(self) -> TaskStore | None:
+        """
+        Return the store, opened, or None while none is bound.
+
+        Raises:
+            ConfigurationError, StoreUnavailable: it cannot be opened; the next call tries again.
+        """
+        # Without the lock where nothing is to be done: a slow opening must not hold up those who have their store.
+        if self._opened or (self._store is None and self._address is None):
+            return self._store
+        with self.lock:
+            if self._address is not None and self._store is None:
+                self._store = self._open(self._address)
+                self.node.bind(self._store)
+            elif self._store is not None and not self._opened:
+                self._store.open()
+            self._opened = True
+            return self._store
+
+    def required_store(self) -> TaskStore:
+        """
+        Return the store, opened.
+
+        Raises:
+            ConfigurationError: none is bound, or it cannot be opened.
+            StoreUnavailable: it does not answer.
+        """
+        store = self.store()
+        if store is None:
+            raise ConfigurationError(
+                "No store is bound, so only memory tasks can be scheduled; call bind_store(url) first"
+            )
+        return store
+
+    def bind(self, store: TaskStore | str | None) -> None:
+        """
+        Use another store from now on, or none; the one before is closed if it was given by its address.
+        """
+        with self.lock:
+            made = self._open(store) if isinstance(store, str) else store
+            if made is not None:
+                made.open()
+            before = self._store if self._address is not None else None
+            self.node.bind(made)
+            self._store, self._opened = made, made is not None
+            self._address = store if isinstance(store, str) else None
+            if before is not None:
+                before.close()
+
+    def close(self) -> None:
+        """
+        Close a store that was given by its address, and let go of the node's name.
+        """
+        with self.lock:
+            if self._store is not None and self._address is not None:
+                self._store.close()
+                self._store, self._opened = None, False
+                self.node.bind(None)
+            if self._name is not None:
+                self._name.release()
+
+    def _open(self, address: str) -> TaskStore:
+        options = ElasticsearchOptions(**self.settings.elasticsearch.options())
+        return open_store(address, clock=self.clock, index_prefix=self.settings.index_prefix, elasticsearch=options)
+
+    def _make_node(self) -> Node:
+        folder = self._state_folder()
+        if self.settings.node_id is None:
+            if self._name is not None:
+                self._name.release()
+            self._name = NodeName(folder)
+        node_id = self.settings.node_id or (self._name.node_id if self._name else "")
+        return Node(
+            store=self._store,
+            options=node_options(self.settings, node_id=node_id, state_dir=folder),
+            registry=self.registry,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+
+    def _state_folder(self) -> Path | None:
+        # Only a store that other processes reach needs locks between processes.
+        shared = self._address is not None and not self._address.startswith("memory:")
+        return self.settings.state_path if shared else None
+
+
+def node_options(settings: Settings, *, node_id: str, state_dir: Path | None) -> NodeOptions:
+    """
+    Return the options of a node with these settings.
+    """
+    return NodeOptions(
+        node_id=node_id,
+        lease_millis=settings.lease // _MILLISECOND,
+        tags=settings.tags,
+        executor_node=settings.executor_node,
+        threads=settings.threads,
+        system_threads=settings.system_threads,
+        async_slots=settings.async_slots,
+        callback_timeout_millis=settings.callback_timeout // _MILLISECOND,
+        max_clock_offset_millis=settings.max_clock_offset // _MILLISECOND,
+        poll_interval_millis=settings.poll_interval // _MILLISECOND,
+        drain_timeout_millis=settings.drain_timeout // _MILLISECOND,
+        state_dir=state_dir,
+    )

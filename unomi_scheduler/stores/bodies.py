@@ -1,0 +1,99 @@
+"""
+Stored bodies: what the embedded stores read back, whatever stands there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import orjson
+
+from ..errors import InvalidTask
+from ..model import Heartbeat, JsonObject, Malformed, Slot, Stored, Task, Version
+from ..ports import Found
+from .documents import decode_heartbeat, decode_slot, decode_task
+
+R = TypeVar("R", Heartbeat, Slot)
+
+
+def read_task(task_id: str, body: object) -> Task | Malformed:
+    """
+    Return the task of a body, or what is wrong with it: not JSON, not a task, or the task of another id.
+
+    A claim of a document that carries another id would be written to that other document.
+    """
+    try:
+        document = _object(body)
+    except ValueError as error:
+        return Malformed(id=task_id, reason=str(error), document={"unreadable": _shown(body)})
+    try:
+        task = decode_task(document)
+    except InvalidTask as error:
+        return Malformed(id=task_id, reason=str(error), document=document)
+    if task.id != task_id:
+        return Malformed(id=task_id, reason=f"itemId: {task_id!r} is required, got {task.id!r}", document=document)
+    return task
+
+
+def stored_task(task_id: str, body: object, version: Version) -> Stored[Task] | Stored[Malformed]:
+    """
+    Return what `read_task` reads, with its version.
+    """
+    record = read_task(task_id, body)
+    if isinstance(record, Task):
+        return Stored(record, version)
+    return Stored(record, version)
+
+
+def read_heartbeats(rows: Iterable[tuple[str, object, Version]]) -> list[Stored[Heartbeat]]:
+    """
+    Return the heartbeats of these ids, bodies and versions; what is none is left out.
+    """
+    return _readable(rows, decode_heartbeat)
+
+
+def read_slots(rows: Iterable[tuple[str, object, Version]]) -> list[Stored[Slot]]:
+    """
+    Return the slots of these ids, bodies and versions; what is none is left out.
+    """
+    return _readable(rows, decode_slot)
+
+
+def found(rows: list[tuple[str, object, Version]], *, limit: int, cursor: Callable[[Any], Any]) -> Found:
+    """
+    Return the answer to a search from up to `limit` + 1 rows; the one more only tells that there is more.
+
+    `cursor` gives the cursor behind a row from its id.
+    """
+    records = [Stored(read_task(row[0], row[1]), row[2]) for row in rows[:limit]]
+    return Found(
+        tasks=tuple(Stored(one.record, one.version) for one in records if isinstance(one.record, Task)),
+        malformed=tuple(Stored(one.record, one.version) for one in records if isinstance(one.record, Malformed)),
+        after=cursor(rows[limit - 1]) if 0 < limit < len(rows) else None,
+    )
+
+
+def _readable(rows: Iterable[tuple[str, object, Version]], decode: Callable[[JsonObject], R]) -> list[Stored[R]]:
+    readable = []
+    for record_id, body, version in rows:
+        try:
+            record = decode(_object(body))
+        except ValueError:
+            continue
+        if record.id == record_id:
+            readable.append(Stored(record, version))
+    return readable
+
+
+def _object(body: object) -> dict[str, Any]:
+    if not isinstance(body, str | bytes):
+        raise ValueError(f"a JSON object is required, got {body!r:.80}")  # noqa: TRY004
+    document = orjson.loads(body)
+    if not isinstance(document, dict):
+        raise ValueError(f"a JSON object is required, got {document!r:.80}")  # noqa: TRY004
+    return document
+
+
+def _shown(body: object) -> Any:
+    return body.decode(errors="replace") if isinstance(body, bytes) else body

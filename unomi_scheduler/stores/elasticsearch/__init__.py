@@ -1,0 +1,16 @@
+"""
+Tasks, heartbeats and slots in Elasticsearch 8.19+ and 9.x: the only package that knows the client.
+
+    store       the port's verbs, each a few lines
+    requests    one client: hosts, credentials, time-out, and what a failure means
+    indices     which concrete index stands behind each alias; creates and upgrades them
+    mapping     what the indices look like
+    bulk        writes → `_bulk` bodies
+    queries     searches → bodies
+    answers     answers → outcomes, records, errors
+    doctor      what may be wrong
+"""
+
+from .store import ElasticsearchStore as ElasticsearchStore
+
+__all__ = ["ElasticsearchStore"]

@@ -1,0 +1,157 @@
+"""
+What may be wrong with a cluster and our indices in it: facts, and problems with what to do. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from importlib.metadata import version as installed
+from typing import Any
+
+from ...errors import ConfigurationError, SchedulerError
+from ...ports import StoreReport
+from . import mapping
+from .answers import PermissionDeniedError
+from .connection import Connection
+from .indices import Described, Indices, newer
+from .mapping import Kind
+
+_OLDEST = (8, 19)
+_BLOCKS = ("read_only", "read_only_allow_delete", "write", "metadata", "read")
+_PRIVILEGES = ("manage", "read", "write")
+
+
+class _Examination:
+    """
+    The probes of one examination and what they found so far.
+    """
+
+    def __init__(self, connection: Connection, indices: Indices) -> None:
+        self.facts: dict[str, str] = {}
+        self.problems: list[str] = []
+        self._denied: list[str] = []
+        self._connection = connection
+        self._indices = indices
+
+    def run(self) -> StoreReport:
+        self.facts["client"] = installed("elasticsearch")
+        self.facts["hosts"] = ", ".join(self._connection.hosts)
+        # When the server does not answer or does not understand us, every other probe would say the same.
+        if self._probe(self._server):
+            for one in (self._health, self._cluster_blocks, self._privileges):
+                self._probe(one)
+            for kind in Kind:
+                self._probe(lambda kind=kind: self._index(kind))  # type: ignore[misc]
+        if self.facts.get("privileges") != "missing":
+            # Where the list of missing privileges is known it says all of this once.
+            self.problems.extend(self._denied[:1])
+        return StoreReport(facts=self.facts, problems=tuple(dict.fromkeys(self.problems)))
+
+    def _probe(self, look: Callable[[], None]) -> bool:
+        try:
+            look()
+        except PermissionDeniedError as error:
+            self._denied.append(str(error))
+        except SchedulerError as error:
+            self.problems.append(str(error))
+            return False
+        return True
+
+    def _read(self, path: str, **params: str) -> Any:
+        return self._connection.read("GET", path, **params) or {}
+
+    def _server(self) -> None:
+        nodes = self._read("/_nodes/_local", filter_path="nodes.*.version").get("nodes") or {}
+        version = next((str(node.get("version", "")) for node in nodes.values()), "")
+        self.facts["server"] = version or "unknown"
+        numbers = _numbers(version)
+        if numbers and numbers < _OLDEST:
+            self.problems.append(f"the server's version {version} is not supported: upgrade it to 8.19 or later")
+        client = self.facts["client"]
+        if numbers and int(client.partition(".")[0]) > numbers[0]:
+            self.problems.append(
+                f"the client's version {client} is above the server's {version}: pip install 'unomi-scheduler[es8]'"
+            )
+
+    def _health(self) -> None:
+        # Patterns: by a plain name that is missing the server would wait for it.
+        names = ",".join(f"{self._indices.alias(kind)}*" for kind in Kind)
+        health = self._read(f"/_cluster/health/{names}", timeout="1s")
+        status = str(health.get("status", "unknown"))
+        self.facts["health"] = status
+        if status == "red":
+            self.problems.append(
+                "health is red, a shard of the scheduler's indices is missing: ask GET _cluster/allocation/explain why"
+            )
+
+    def _cluster_blocks(self) -> None:
+        settings = self._read("/_cluster/settings", flat_settings="true")
+        for level in ("persistent", "transient"):
+            for name, value in (settings.get(level) or {}).items():
+                if name.startswith("cluster.blocks.") and value == "true":
+                    self.problems.append(f"the whole cluster is blocked by {name}: set it to null in _cluster/settings")
+
+    def _privileges(self) -> None:
+        if not self._connection.authenticated:
+            return
+        names = [f"{self._indices.alias(kind)}*" for kind in Kind]
+        body = {"cluster": ["monitor"], "index": [{"names": names, "privileges": list(_PRIVILEGES)}]}
+        try:
+            answer = self._connection.read("POST", "/_security/user/_has_privileges", body)
+        except ConfigurationError:
+            # A server without security has no privileges to ask for.
+            self.facts["privileges"] = "not checked"
+            return
+        missing = sorted(set(_missing(answer)))
+        self.facts["privileges"] = "sufficient" if not missing else "missing"
+        if missing:
+            self.problems.append(f"the user lacks privileges, grant them: {', '.join(missing)}")
+
+    def _index(self, kind: Kind) -> None:
+        alias = self._indices.alias(kind)
+        found = self._indices.describe(kind, self._connection)
+        if found is None:
+            self.facts[alias] = "missing; it is created when a scheduler starts"
+            return
+        count = self._connection.read("POST", f"/{alias}/_count").get("count", 0)
+        self.facts[alias] = f"{found.name}, {count} documents, mapping version {found.mapping_version}"
+        self.problems.extend(_index_problems(found))
+
+
+def examine(connection: Connection, indices: Indices) -> StoreReport:
+    """
+    Look at everything that can be wrong. Never raises.
+    """
+    return _Examination(connection, indices).run()
+
+
+def _numbers(version: str) -> tuple[int, int] | None:
+    match = re.match(r"(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _missing(answer: Any) -> Iterator[str]:
+    for name, granted in (answer.get("cluster") or {}).items():
+        if not granted:
+            yield f"{name} on the cluster"
+    for index, privileges in (answer.get("index") or {}).items():
+        yield from (f"{name} on {index}" for name, granted in privileges.items() if not granted)
+
+
+def _index_problems(found: Described) -> Iterator[str]:
+    version = found.mapping_version
+    if version is None or version < mapping.MAPPING_VERSION:
+        yield (
+            f"the index {found.name} has mapping version {version}, {mapping.MAPPING_VERSION} is current: "
+            "it is upgraded when a scheduler of this version starts"
+        )
+    elif version > mapping.MAPPING_VERSION:
+        yield newer(found)
+    for name in _BLOCKS:
+        setting = f"index.blocks.{name}"
+        if found.settings.get(setting) == "true":
+            disk = "the disk is nearly full: free space, or " if name == "read_only_allow_delete" else ""
+            yield f"the index {found.name} is blocked by {setting}: {disk}set it to null in its settings"
+    if mapping.write_alias_of(found.name) not in found.aliases:
+        yield f"the index {found.name} has no alias for writes: it is made when a scheduler starts"

@@ -1,0 +1,186 @@
+"""
+Searches as bodies: every predicate has a name, so that it is tested without a server. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ...errors import InvalidTask
+from ...model import PARTITIONS, TaskStatus
+from ...ports import LIST_CAP, DueQuery, OwnedQuery, TaskQuery
+
+Json = dict[str, Any]
+
+WINDOW = 10_000
+"""The server's `index.max_result_window`: no page reaches behind it."""
+NO_ID = "\U0010ffff"
+"""Stands in a cursor for a document without an id, which sorts behind all others."""
+
+_SORTED_BY = {
+    "creation_date": "creationDate",
+    "last_execution_date": "lastExecutionDate",
+    "next_scheduled_execution": "nextScheduledExecution",
+    "task_type": "taskType",
+    "status": "statusOrder",
+    "id": "itemId",
+    "failure_count": "failureCount",
+    "success_count": "successCount",
+    "total_execution_count": "totalExecutionCount",
+}
+_BY_ID: Json = {"itemId": "asc"}
+
+
+def _any_of(clauses: list[Json]) -> Json:
+    return {"bool": {"should": clauses, "minimum_should_match": 1}}
+
+
+def _all_of(clauses: list[Json]) -> Json:
+    return {"bool": {"filter": clauses}}
+
+
+def _none_of(clauses: list[Json]) -> Json:
+    return {"bool": {"must_not": clauses}}
+
+
+def _term(field: str, value: str | bool) -> Json:  # noqa: FBT001 - a value, not a flag
+    return {"term": {field: value}}
+
+
+def _terms(field: str, values: Iterable[str] | Iterable[int]) -> Json:
+    return {"terms": {field: sorted(values)}}
+
+
+def _exists(field: str) -> Json:
+    return {"exists": {"field": field}}
+
+
+def _until(field: str, moment: int) -> Json:
+    return {"range": {field: {"lte": moment}}}
+
+
+def _in_quarantine() -> Json:
+    return _exists("quarantineReason")
+
+
+def _hits(query: Json, sort: list[Json], limit: int, after: list[Any] | None = None) -> Json:
+    body: Json = {
+        "query": query,
+        "sort": sort,
+        "size": min(limit, WINDOW),
+        "seq_no_primary_term": True,
+        "track_total_hits": False,
+    }
+    if after is not None:
+        body["search_after"] = [None if value == NO_ID else value for value in after]
+    return body
+
+
+def due(query: DueQuery) -> Json:
+    """
+    Return the search for what may become due: by due date, then id.
+
+    A disabled task has no due date, nor has one in quarantine.
+    """
+    everyone = _all_of([_until("dueDate", query.overdue_before), _none_of([_exists("onNodes"), _exists("onTags")])])
+    named = [_term("onNodes", query.node_id), *([_terms("onTags", query.tags)] if query.tags else [])]
+    mine = [_share(types, partitions, query) for types, partitions in query.shares if types and partitions]
+    soon = _all_of([_until("dueDate", query.due_before), _any_of([*mine, *named])])
+    latest = max(query.due_before, query.overdue_before)
+    clauses = [_until("dueDate", latest), _terms("taskType", query.task_types), _any_of([soon, everyone])]
+    after = None if query.after is None else list(query.after)
+    return _hits(_all_of(clauses), [{"dueDate": "asc"}, _BY_ID], query.limit, after)
+
+
+def _share(types: frozenset[str], partitions: frozenset[int], query: DueQuery) -> Json:
+    whole = len(partitions) == PARTITIONS
+    within = _exists("partition") if whole else _terms("partition", partitions)
+    return within if types >= query.task_types else _all_of([within, _terms("taskType", types)])
+
+
+def owned(query: OwnedQuery) -> Json:
+    """
+    Return the search for tasks that name an owner, by id.
+    """
+    others = [_in_quarantine()]
+    if query.except_incarnations:
+        others.append(_terms("ownerIncarnation", query.except_incarnations))
+    wanted = {"bool": {"filter": [_exists("lockOwner")], "must_not": others}}
+    return _hits(wanted, [_BY_ID], query.limit, None if query.after is None else [query.after])
+
+
+def waiting(*, on: str | None, limit: int, after: str | None) -> Json:
+    """
+    Return the search for enabled tasks that wait, by id.
+    """
+    clauses = [_term("status", TaskStatus.WAITING), _term("enabled", True)]
+    if on is not None:
+        clauses.append(_term("waitingOnTasks", on))
+    wanted = {"bool": {"filter": clauses, "must_not": [_in_quarantine()]}}
+    return _hits(wanted, [_BY_ID], limit, None if after is None else [after])
+
+
+def unplaced(*, limit: int) -> Json:
+    """
+    Return the search for documents that others wrote, by id.
+    """
+    return _hits(_none_of([_exists("partition"), _in_quarantine()]), [_BY_ID], limit)
+
+
+def purgeable(*, before: int, limit: int) -> Json:
+    """
+    Return the search for tasks that may be removed, by id.
+    """
+    old = _all_of([_term("status", TaskStatus.COMPLETED), _until("lastExecutionDate", before)])
+    reasons = _any_of([old, _term("deleteRequested", True)])
+    wanted = {"bool": {"filter": [reasons], "must_not": [_exists("lockOwner"), _in_quarantine()]}}
+    return _hits(wanted, [_BY_ID], limit)
+
+
+def everything() -> Json:
+    """
+    Return the search for all documents of a small index.
+    """
+    return {"query": {"match_all": {}}, "size": WINDOW, "seq_no_primary_term": True, "track_total_hits": False}
+
+
+def taken() -> Json:
+    """
+    Return the search for the slots that are taken.
+    """
+    return everything() | {"query": _all_of([_exists("claimId")])}
+
+
+def page(query: TaskQuery) -> Json:
+    """
+    Return the search for one page of a list.
+
+    Raises:
+        InvalidTask: the page lies behind what the server sorts, or there is no such order.
+    """
+    if query.sort_by not in _SORTED_BY:
+        raise InvalidTask(f"tasks cannot be sorted by {query.sort_by!r}; these can be: {', '.join(_SORTED_BY)}")
+    limit = LIST_CAP - query.offset if query.limit < 0 else query.limit
+    if query.offset < 0 or query.offset + limit > WINDOW or limit < 0:
+        raise InvalidTask(
+            f"a list shows the first {WINDOW:,} tasks of its order: offset {query.offset} and limit {query.limit} "
+            "reach behind them; filter by status or type, or sort the other way round"
+        )
+    clauses = [_term("status", query.status)] if query.status is not None else []
+    clauses += [_term("taskType", query.task_type)] if query.task_type is not None else []
+    return {
+        "query": {"bool": {"filter": clauses, "must_not": [_in_quarantine()]}},
+        "sort": _order(query),
+        "from": query.offset,
+        "size": limit,
+        "seq_no_primary_term": True,
+        "track_total_hits": True,
+    }
+
+
+def _order(query: TaskQuery) -> list[Json]:
+    field = _SORTED_BY[query.sort_by]
+    order, missing = ("desc", "_last") if query.descending else ("asc", "_first")
+    first = {field: {"order": order, "missing": missing}}
+    return [first] if field == "itemId" else [first, _BY_ID]

@@ -1,0 +1,215 @@
+"""
+The memory store: a `TaskStore` in this process, for memory tasks, tests and the simulation.
+
+It behaves like an index: reads by id are realtime, searches see a write only after the next refresh, and only JSON
+survives. It starts no thread and reads no clock but the one it is given.
+"""
+
+# The port documents the verbs; an adapter does not repeat it.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from uuid import uuid4
+
+import orjson
+
+from ..clock import Clock
+from ..model import Heartbeat, JsonObject, Malformed, Page, Slot, Stored, Task, Version
+from ..ports import LIST_CAP, Action, DueQuery, Found, Outcome, OwnedQuery, Result, StoreReport, TaskQuery, Write
+from .batches import Kind, body_of, check_batch, kind_of
+from .bodies import found, read_heartbeats, read_slots, read_task, stored_task
+from .fields import fields_of, fields_of_document
+from .memory_view import Row, TaskView
+
+PRIMARY_TERM = 1
+
+
+class _Data:
+    """
+    The documents of one store, and what searches see of them.
+    """
+
+    def __init__(self, identity: str) -> None:
+        self.lock = threading.Lock()
+        self.identity = identity
+        self.seq_no = -1
+        self.rows: dict[Kind, dict[str, Row]] = {kind: {} for kind in Kind}
+        self.pending: deque[tuple[int, Kind, str, Row | None]] = deque()
+        self.tasks = TaskView()
+        self.others: dict[Kind, dict[str, Row]] = {Kind.HEARTBEATS: {}, Kind.SLOTS: {}}
+
+    def show(self, written_before: float) -> None:
+        """
+        Let searches see what was written before a moment.
+        """
+        while self.pending and self.pending[0][0] < written_before:
+            _, kind, record_id, row = self.pending.popleft()
+            if kind is Kind.TASKS:
+                self.tasks.put(record_id, row)
+            elif row is None:
+                self.others[kind].pop(record_id, None)
+            else:
+                self.others[kind][record_id] = row
+
+
+class MemoryStore:
+    """
+    Documents in this process.
+
+    Args:
+        clock: `boot` is what refreshes go by, `wall` is what the store calls the time.
+        refresh_interval_ms: searches see a write from the next multiple of this on; 0 means at once.
+        identity: what versions name as their index; random unless a test wants the same each time.
+    """
+
+    def __init__(self, clock: Clock, *, refresh_interval_ms: int = 0, identity: str | None = None) -> None:
+        self._clock = clock
+        self._interval = refresh_interval_ms
+        self._data = _Data(identity or f"memory-{uuid4().hex}")
+
+    def open(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def lane(self, timeout: float) -> MemoryStore:
+        return copy.copy(self)
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        check_batch(writes)
+        bodies = [body_of(write) for write in writes]
+        with self._data.lock:
+            return [self._apply(write, body) for write, body in zip(writes, bodies, strict=True)]
+
+    def plant(self, task_id: str, document: JsonObject) -> None:
+        """
+        Put a raw task document into the store, whatever stands there, as another program would; for tests.
+        """
+        body = orjson.dumps(document)
+        readable = isinstance(read_task(task_id, body), Task)
+        with self._data.lock:
+            self._keep(Kind.TASKS, task_id, Row(body, self._next(), fields_of_document(document), readable))
+
+    def tasks(self, ids: Sequence[str]) -> list[Stored[Task] | Stored[Malformed] | None]:
+        with self._data.lock:
+            rows = [self._data.rows[Kind.TASKS].get(task_id) for task_id in ids]
+        return [row and stored_task(task_id, row.body, row.version) for task_id, row in zip(ids, rows, strict=True)]
+
+    def heartbeats(self, ids: Sequence[str] | None = None) -> list[Stored[Heartbeat]]:
+        return read_heartbeats(self._others(Kind.HEARTBEATS, ids))
+
+    def slots(self, ids: Sequence[str] | None = None) -> list[Stored[Slot]]:
+        slots = read_slots(self._others(Kind.SLOTS, ids))
+        return slots if ids is not None else [slot for slot in slots if slot.record.claim_id is not None]
+
+    def find_due(self, query: DueQuery) -> Found:
+        with self._data.lock:
+            rows = self._visible().due(query)
+        due = {task_id: row.fields.due for task_id, row in rows}
+        return found(_plain(rows), limit=query.limit, cursor=lambda row: (due[row[0]], row[0]))
+
+    def find_owned(self, query: OwnedQuery) -> Found:
+        with self._data.lock:
+            rows = self._visible().owned(query)
+        return found(_plain(rows), limit=query.limit, cursor=_by_id)
+
+    def find_waiting(self, *, on: str | None, limit: int, after: str | None = None) -> Found:
+        with self._data.lock:
+            rows = self._visible().waiting(on=on, limit=limit, after=after)
+        return found(_plain(rows), limit=limit, cursor=_by_id)
+
+    def find_unplaced(self, *, limit: int) -> Found:
+        with self._data.lock:
+            rows = self._visible().unplaced(limit=limit)
+        return found(_plain(rows), limit=limit, cursor=_by_id)
+
+    def find_purgeable(self, *, before: int, limit: int) -> Found:
+        with self._data.lock:
+            rows = self._visible().purgeable(before=before, limit=limit)
+        return found(_plain(rows), limit=limit, cursor=_by_id)
+
+    def find(self, query: TaskQuery) -> Page:
+        with self._data.lock:
+            rows = self._visible().listed(query)
+        limit = LIST_CAP if query.limit < 0 else min(query.limit, LIST_CAP)
+        records = [read_task(task_id, row.body) for task_id, row in rows[query.offset : query.offset + limit]]
+        return Page(
+            list=tuple(record for record in records if isinstance(record, Task)),
+            offset=query.offset,
+            page_size=query.limit,
+            total_size=len(rows),
+        )
+
+    def refresh(self) -> None:
+        with self._data.lock:
+            self._data.show(float("inf"))
+
+    def clock(self) -> int:
+        return self._clock.now().wall
+
+    def check(self) -> StoreReport:
+        with self._data.lock:
+            counts = {kind.value: str(len(rows)) for kind, rows in self._data.rows.items()}
+        return StoreReport(facts={"store": "memory", "identity": self._data.identity, **counts})
+
+    def _apply(self, write: Write, body: bytes | Outcome) -> Outcome:
+        if isinstance(body, Outcome):
+            return body
+        kind, record = kind_of(write.record), write.record
+        refusal = self._refusal(write, self._data.rows[kind].get(record.id))
+        if refusal is not None:
+            return Outcome(refusal)
+        version = self._next()
+        if write.action is Action.DELETE:
+            self._keep(kind, record.id, None)
+        elif isinstance(record, Task | Malformed):
+            self._keep(kind, record.id, Row(body, version, fields_of(record), isinstance(record, Task)))
+        else:
+            self._keep(kind, record.id, Row(body, version))
+        return Outcome(Result.WRITTEN, version)
+
+    def _refusal(self, write: Write, present: Row | None) -> Result | None:
+        if write.condition is None:
+            return Result.CONFLICT if present else None
+        if present is None or write.condition.index != self._data.identity:
+            return Result.MISSING
+        return None if write.condition == present.version else Result.CONFLICT
+
+    def _next(self) -> Version:
+        self._data.seq_no += 1
+        return Version(self._data.identity, self._data.seq_no, PRIMARY_TERM)
+
+    def _keep(self, kind: Kind, record_id: str, row: Row | None) -> None:
+        if row is None:
+            self._data.rows[kind].pop(record_id, None)
+        else:
+            self._data.rows[kind][record_id] = row
+        self._data.pending.append((self._clock.now().boot, kind, record_id, row))
+        self._visible()
+
+    def _visible(self) -> TaskView:
+        now = self._clock.now().boot
+        self._data.show(now - now % self._interval if self._interval else float("inf"))
+        return self._data.tasks
+
+    def _others(self, kind: Kind, ids: Sequence[str] | None) -> list[tuple[str, object, Version]]:
+        with self._data.lock:
+            self._visible()
+            if ids is None:
+                return _plain(sorted(self._data.others[kind].items()))
+            rows = self._data.rows[kind]
+            return _plain((record_id, rows[record_id]) for record_id in ids if record_id in rows)
+
+
+def _plain(rows: Iterable[tuple[str, Row]]) -> list[tuple[str, object, Version]]:
+    return [(record_id, row.body, row.version) for record_id, row in rows]
+
+
+def _by_id(row: tuple[str, object, Version]) -> str:
+    return row[0]

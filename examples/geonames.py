@@ -69,13 +69,14 @@ def import_places(context: TaskContext) -> None:
     places = load_places()
     pace = Pace(rate)
     for batch in batches_behind(places, last, min(BATCH, math.ceil(rate))):
+        if context.cancelled:
+            # Returning would mean that all is done.
+            raise LeaseLost(context.reason)
         _write(batch, context)
         imported += len(batch)
         context.save_checkpoint({"lastGeonameId": batch[-1].id, "imported": imported})
         context.update_step("Importing places", processedCount=imported, totalCount=len(places))
-        if context.wait_cancelled(pace.pause_after(len(batch))):
-            # Returning would mean that all is done.
-            raise LeaseLost(context.reason)
+        context.wait_cancelled(pace.pause_after(len(batch)))
     LOG.info("Imported %d places", imported, extra={"action": "import_done", "fence": context.fence})
 
 

@@ -231,7 +231,7 @@ class ElasticsearchPlaces:
             self._client.options(ignore_status=400).indices.create(
                 index=self._index, mappings=self._MAPPINGS, settings=self._SETTINGS
             )
-            self._client.cluster.health(index=self._index, wait_for_status="yellow", timeout="10s")
+            self._client.cluster.health(index=self._index, wait_for_active_shards=1, timeout="10s")
             self._made = True
         return self._client
 

@@ -36,7 +36,12 @@ class SampleNode:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        command = ["bash", "/tmp/geo1/run.sh"]
+        command = [
+            str(Path(sys.executable).with_name("unomi-scheduler")),
+            "node",
+            "--app",
+            "examples.geonames:scheduler",
+        ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self._folder, env=environment(self._settings), stdout=log, stderr=log

@@ -81,7 +81,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def tasks(draw: st.DrawFn, **fixed: Any) -> Task:
+def tasks(draw: st.DrawFn, /, **fixed: Any) -> Task:
     """
     Draw a task, with these fields as they are given.
     """

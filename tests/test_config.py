@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from unomi_scheduler.config import ElasticsearchSettings, RestSettings, Settings
 from unomi_scheduler.errors import ConfigurationError
@@ -41,7 +40,7 @@ def refusal(config_file: Path | None = None, **overrides: Any) -> str:
     return str(caught.value)
 
 
-def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def leaves(model: Any, prefix: str = "") -> Iterator[str]:
     """
     Every key that is no table, with dots.
     """

@@ -126,8 +126,33 @@ def test_a_checkpoint_is_a_copy(core: FakeCore) -> None:
     assert {"done": [1]} == report.progress.checkpoint
 
 
-@pytest.mark.parametrize("signal", list(Signal))
-def test_a_checkpoint_raises_when_the_run_is_told_anything(core: FakeCore, signal: Signal) -> None:
+LOSSES = [Signal.CANCELLED, Signal.LEASE_LOST, Signal.TAKEN]
+
+
+def test_a_last_checkpoint_is_stored_while_the_node_stops(core: FakeCore) -> None:
+    """
+    A body that is told so may still save how far it came.
+    """
+    begun, told = Event(), Event()
+    saved: SimpleQueue[bool] = SimpleQueue()
+
+    def body(context: Any) -> None:
+        begun.set()
+        assert told.wait(LIMIT)
+        context.save_checkpoint({"done": 1})
+        saved.put(context.cancelled)
+
+    claim_id = core.start(body)
+    assert begun.wait(LIMIT)
+    core.workers.tell(claim_id, Signal.STOPPING)
+    told.set()
+
+    assert Interrupted("the node is stopping") == core.verdict()
+    assert saved.get(timeout=LIMIT) is True
+
+
+@pytest.mark.parametrize("signal", LOSSES)
+def test_a_checkpoint_raises_when_the_run_is_told_that_it_lost(core: FakeCore, signal: Signal) -> None:
     """
     The wait ends with `LeaseLost` and the reason; so does each later write.
     """
@@ -150,7 +175,7 @@ def test_a_checkpoint_raises_when_the_run_is_told_anything(core: FakeCore, signa
     core.report()
     core.workers.tell(claim_id, signal)
 
-    assert Succeeded() == core.verdict()
+    assert Interrupted(signal.value) == core.verdict()
     assert [signal.value] * 4 == [raised.get(timeout=LIMIT) for _ in range(4)]
 
 
@@ -415,7 +440,7 @@ def test_waiting_for_a_cancel_ends_when_it_comes(core: FakeCore) -> None:
     core.workers.tell(claim_id, Signal.CANCELLED)
     core.workers.tell(claim_id, Signal.STOPPING)
 
-    assert Succeeded() == core.verdict()
+    assert Interrupted("the task was cancelled") == core.verdict()
     assert (True, True, "the task was cancelled") == woken.get(timeout=LIMIT)
 
 
@@ -424,7 +449,7 @@ def test_waiting_for_a_cancel_ends_with_its_time(core: FakeCore, timeout: float)
     """
     Without a signal it is False, and nothing is left behind in the run.
     """
-    waits = _seen(core, lambda context: (context.wait_cancelled(timeout), context._run._waits))
+    waits = _seen(core, lambda context: (context.wait_cancelled(timeout), context._run._watches))
 
     assert (False, {}) == waits
 
@@ -485,8 +510,8 @@ def test_an_async_body_awaits_its_checkpoint(core: FakeCore) -> None:
     assert Succeeded() == core.verdict()
 
 
-@pytest.mark.parametrize("signal", list(Signal))
-def test_an_async_checkpoint_raises_when_the_run_is_told_anything(core: FakeCore, signal: Signal) -> None:
+@pytest.mark.parametrize("signal", LOSSES)
+def test_an_async_checkpoint_raises_when_the_run_is_told_that_it_lost(core: FakeCore, signal: Signal) -> None:
     """
     As in a sync body.
     """
@@ -576,7 +601,7 @@ def test_an_async_body_sleeps_until_it_is_cancelled(core: FakeCore) -> None:
     core.report()
     core.workers.tell(claim_id, Signal.CANCELLED)
 
-    assert Succeeded() == core.verdict()
+    assert Interrupted("the task was cancelled") == core.verdict()
 
 
 def test_an_answer_after_the_waiter_was_cancelled_is_harmless(core: FakeCore) -> None:
@@ -597,7 +622,7 @@ def test_an_answer_after_the_waiter_was_cancelled_is_harmless(core: FakeCore) ->
     core.workers.answer(ReportStored(claim_id=claim_id, receipt=receipt))
     core.workers.tell(claim_id, Signal.CANCELLED)
 
-    assert Succeeded() == core.verdict()
+    assert Interrupted("the task was cancelled") == core.verdict()
 
 
 # --- the callback of object executors

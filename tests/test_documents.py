@@ -162,7 +162,7 @@ def test_only_json_is_stored() -> None:
     """
     The message names the task.
     """
-    with pytest.raises(InvalidTask, match="^one: only JSON"):
+    with pytest.raises(InvalidTask, match=r"^one: only JSON"):
         encode(make_task(id="one", parameters={"a": object()}))
 
 

@@ -466,9 +466,23 @@ def test_an_error_after_a_signal_is_an_interruption(core: FakeCore, signal: Sign
 
 
 @pytest.mark.parametrize("signal", list(Signal))
-def test_returning_after_a_signal_is_success(core: FakeCore, signal: Signal) -> None:
+def test_returning_without_looking_at_the_signal_is_success(core: FakeCore, signal: Signal) -> None:
     """
     The work is done; whether it counts is the core's to decide.
+    """
+    blocker = _Blocker()
+    claim_id = core.start(blocker)
+    blocker.inside.get(timeout=LIMIT)
+    core.workers.tell(claim_id, signal)
+    blocker.go_on.set()
+
+    assert Succeeded() == core.verdict()
+
+
+@pytest.mark.parametrize("signal", list(Signal))
+def test_returning_after_looking_at_the_signal_is_giving_up(core: FakeCore, signal: Signal) -> None:
+    """
+    A body that knows that it should stop and returns has not done its work, so its task goes on later.
     """
     blocker = _Blocker()
     claim_id = core.start(blocker)
@@ -478,7 +492,7 @@ def test_returning_after_a_signal_is_success(core: FakeCore, signal: Signal) -> 
     blocker.go_on.set()
 
     assert (True, signal.value) == told
-    assert Succeeded() == core.verdict()
+    assert Interrupted(signal.value) == core.verdict()
 
 
 def test_an_async_body_is_told_but_never_cancelled_by_force(core: FakeCore) -> None:
@@ -493,7 +507,7 @@ def test_an_async_body_is_told_but_never_cancelled_by_force(core: FakeCore) -> N
     blocker.go_on.set()
 
     assert told is True
-    assert Succeeded() == core.verdict()
+    assert Interrupted("the task was cancelled") == core.verdict()
 
 
 def test_an_interruption_is_not_logged_as_an_error(core: FakeCore, caplog: pytest.LogCaptureFixture) -> None:
@@ -810,7 +824,7 @@ def test_stop_tells_all_runs_and_waits_for_them() -> None:
             inside.get(timeout=LIMIT)
 
         assert [] == core.workers.stop(LIMIT)
-        assert {Interrupted("the node is stopping"), Succeeded()} == {core.verdict(), core.verdict()}
+        assert {Interrupted("the node is stopping")} == {core.verdict(), core.verdict()}
 
 
 @pytest.mark.parametrize("make", [_Blocker, _AsyncBlocker])

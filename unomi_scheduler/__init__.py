@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .builder import TaskBuilder
+    from .clock import Clock, SystemClock
     from .config import Settings
     from .errors import (
         ConfigurationError,
@@ -44,16 +45,19 @@ if TYPE_CHECKING:
         StoreUnavailable,
         TaskNotFound,
     )
+    from .logs import configure_logging
     from .metrics import Metric
     from .model import DependencyPolicy, Heartbeat, Page, Task, TaskStatus, TimeUnit, TotalRelation
-    from .node.context import TaskContext
+    from .node.context import AsyncTaskContext, TaskContext
     from .node.executors import FunctionExecutor
     from .ports import Callback, Executor, StoreReport, TaskStore
     from .service import Edited, NotAllScheduled, Scheduler
     from .stores.documents import task_document
 
 __all__ = [
+    "AsyncTaskContext",
     "Callback",
+    "Clock",
     "ConfigurationError",
     "Conflict",
     "DependencyPolicy",
@@ -73,6 +77,7 @@ __all__ = [
     "StoreRefused",
     "StoreReport",
     "StoreUnavailable",
+    "SystemClock",
     "Task",
     "TaskBuilder",
     "TaskContext",
@@ -81,12 +86,15 @@ __all__ = [
     "TaskStore",
     "TimeUnit",
     "TotalRelation",
+    "configure_logging",
     "task_document",
 ]
 
 # Where each name lives: loaded at its first use, so that what only wants the words does not load the stores.
 _HOMES = {
+    "AsyncTaskContext": ".node.context",
     "Callback": ".ports",
+    "Clock": ".clock",
     "ConfigurationError": ".errors",
     "Conflict": ".errors",
     "DependencyPolicy": ".model",
@@ -106,6 +114,7 @@ _HOMES = {
     "StoreRefused": ".errors",
     "StoreReport": ".ports",
     "StoreUnavailable": ".errors",
+    "SystemClock": ".clock",
     "Task": ".model",
     "TaskBuilder": ".builder",
     "TaskContext": ".node.context",
@@ -114,6 +123,7 @@ _HOMES = {
     "TaskStore": ".ports",
     "TimeUnit": ".model",
     "TotalRelation": ".model",
+    "configure_logging": ".logs",
     "task_document": ".stores.documents",
 }
 

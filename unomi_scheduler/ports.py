@@ -75,8 +75,8 @@ class DueQuery:
     What may become due for one node: enabled tasks of `task_types` whose due date is at or before a limit.
 
     A task matches when its type is in `task_types` and any of these holds:
-    its due date <= `due_before` and its partition is in the type's share (`shares` maps a group of types to
-    partitions);
+    its due date <= `due_before`, it has no target, and its partition is in the type's share (`shares` maps a group of
+    types to partitions);
     its due date <= `due_before` and it names `node_id` or one of `tags` as target;
     its due date <= `overdue_before` and it has no target (any partition, or none).
     `after` is the cursor of an earlier answer: only what sorts behind it.

@@ -86,6 +86,14 @@ class DueContract:
 
         assert [one.id] == ids(store.find_due(due_query(shares=shares, task_types=types)))
 
+    def test_a_share_holds_no_work_that_names_others(self, store: TaskStore) -> None:
+        """
+        A task with a target is found by its target alone, whatever its partition.
+        """
+        put(store, make_due_task(on_nodes=("node-b",)), make_due_task(on_tags=("blue",)))
+
+        assert [] == ids(store.find_due(due_query()))
+
     def test_without_a_share_only_overdue_and_targeted_work_is_found(self, store: TaskStore) -> None:
         """
         A node that owns nothing still helps.

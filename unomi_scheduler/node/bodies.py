@@ -13,7 +13,7 @@ from .callback import RunCallback
 from .context import AsyncTaskContext, TaskContext
 from .executors import FunctionExecutor, ObjectExecutor
 from .live import LiveRun, describe
-from .runs import Succeeded, Verdict
+from .runs import Interrupted, Succeeded, Verdict
 
 _log = logging.getLogger(__name__)
 _SUCCEEDED = Succeeded()
@@ -33,7 +33,7 @@ def call_function(run: LiveRun, executor: FunctionExecutor) -> None:
     except BaseException as error:  # noqa: BLE001 - SystemExit and the like fail the run and never end the thread
         run.end(_failed(run, error))
         return
-    run.end(_SUCCEEDED if value is None else _returned(run, value))
+    run.end(_SUCCEEDED if value is None and not run.noticed else _returned(run, value))
 
 
 async def call_async(run: LiveRun, executor: FunctionExecutor) -> None:
@@ -87,7 +87,13 @@ def _can_resume(run: LiveRun, executor: ObjectExecutor) -> bool:
 
 def _returned(run: LiveRun, value: Any) -> Verdict:
     rubbish = _rubbish(value)
-    return _refused(run, rubbish) if rubbish else _SUCCEEDED
+    if rubbish:
+        return _refused(run, rubbish)
+    if not run.noticed:
+        return _SUCCEEDED
+    verdict = Interrupted(run.reason or "")
+    run.log_failure(verdict)
+    return verdict
 
 
 def _rubbish(value: Any) -> str | None:

@@ -33,9 +33,9 @@ class RunCallback:
     @property
     def cancelled(self) -> bool:
         """
-        Whether the body should give up: nothing it reports is stored any more.
+        Whether the body should give up.
         """
-        return self._run.reason is not None
+        return self._run.noticed_reason() is not None
 
     def update_step(self, step: str, details: Mapping[str, Json] | None = None) -> None:
         """

@@ -127,6 +127,8 @@ class Commits:
         self._asked: dict[tuple[type[Any], str], Change] = {}
         self._waiting_since: int | None = None
         self._number = 0
+        self._sent: dict[int, int] = {}
+        self.round_trip = 0
         self.conflicts = 0
 
     def submit(self, change: Change) -> None:
@@ -172,6 +174,7 @@ class Commits:
                 break
             self._number += 1
             self._flying[self._number] = changes
+            self._sent[self._number] = now.boot
             batches.append(Batch(self._number, tuple(change.write for change in changes if change.write)))
         return batches
 
@@ -198,6 +201,7 @@ class Commits:
         """
         Take the outcomes of a batch.
         """
+        self.round_trip += (now.boot - self._sent.pop(number) - self.round_trip) // 4
         for change, outcome in zip(self._flying.pop(number), outcomes, strict=True):
             self._settle(change, outcome, now)
 

@@ -75,16 +75,19 @@ class _Context:
     @property
     def cancelled(self) -> bool:
         """
-        Whether the body should give up: nothing it reports is stored any more. Nothing stops it by force.
+        Whether the body should give up; nothing stops it by force.
+
+        A body that saw this and returns has given up: its task goes on from the checkpoint. One that never looked and
+        returns has done its work.
         """
-        return self._run.reason is not None
+        return self._run.noticed_reason() is not None
 
     @property
     def reason(self) -> str | None:
         """
         Why the body should give up, or None.
         """
-        return self._run.reason
+        return self._run.noticed_reason()
 
     def update_step(self, step: str, **details: Json) -> None:
         """

@@ -306,8 +306,8 @@ class Core:
                     self.running.begin(entry.stored, claim_id=board.fresh_id(), pool=pool)
 
     def _recall(self, now: Instant) -> None:
-        waits = any(self.running.occupied[pool] > self.board.slots[pool] for pool in Pool)
-        if waits and now.boot - max(self.running.last_end, self._recalled) > RECALL_AFTER:
+        queued = any(self.running.started[pool] > self.board.slots[pool] for pool in Pool)
+        if queued and now.boot - max(self.running.last_move, self._recalled) > RECALL_AFTER:
             self._recalled = now.boot
             self.board.commands.append(Recall())
 

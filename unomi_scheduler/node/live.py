@@ -48,10 +48,13 @@ class LiveRun:
     started: int | None = None
     resumed = False
     reason: str | None = None
+    noticed = False
+    _is_lost = False
     _ended = False
     _pending: Progress | None = None
     _quiet: Alarm | None = None
     _waits: dict[int, Settle] | None = None
+    _watches: dict[int, Settle] | None = None
 
     def __init__(self, ticket: Ticket, body: FunctionExecutor | ObjectExecutor, host: Host) -> None:
         self.ticket = ticket
@@ -63,10 +66,15 @@ class LiveRun:
 
     def tell(self, signal: Signal) -> None:
         """
-        Tell the run to give up; whoever waits in it is woken. The first reason stays.
+        Tell the run to give up; whoever waits for that is woken. The first reason stays.
+
+        A node that stops still takes a last checkpoint; after any other signal nothing is stored any more.
         """
         with self._lock:
-            self._lose(signal.value)
+            if signal is Signal.STOPPING:
+                self._warn(signal.value)
+            else:
+                self._lose(signal.value)
 
     def answer(self, receipt: int, error: Exception | None) -> None:
         """
@@ -108,15 +116,19 @@ class LiveRun:
         Call `settle` when the run is told to give up or ends; None if it was or did already.
         """
         with self._lock:
-            return self._await(settle) if self.reason is None else None
+            if self.reason is not None:
+                return None
+            number = next(self.host.receipts)
+            self._watches = {**(self._watches or {}), number: settle}
+            return number
 
     def unwatch(self, number: int) -> None:
         """
         Forget a watch; harmless when it was called.
         """
         with self._lock:
-            if self._waits:
-                self._waits.pop(number, None)
+            if self._watches:
+                self._watches.pop(number, None)
 
     def end(self, verdict: Verdict) -> bool:
         """
@@ -132,6 +144,14 @@ class LiveRun:
             finally:
                 self.host.ended(self.ticket.claim_id)
         return True
+
+    def noticed_reason(self) -> str | None:
+        """
+        Return why the body should give up, and note that it knows: if it returns now, it has given up.
+        """
+        if self.reason is not None:
+            self.noticed = True
+        return self.reason
 
     def failure(self, error: str) -> Failed | Interrupted:
         """
@@ -175,13 +195,22 @@ class LiveRun:
         }
 
     def _check_held(self) -> None:
-        if self.reason is not None:
+        if self._is_lost:
+            self.noticed = True
             raise LeaseLost(self.reason)
 
-    def _lose(self, reason: str) -> None:
+    def _warn(self, reason: str) -> None:
         if self.reason is None:
             self.reason = reason
+        watches, self._watches = self._watches or {}, None
+        for settle in watches.values():
+            settle(LeaseLost(self.reason))
+
+    def _lose(self, reason: str) -> None:
+        self._is_lost = True
+        self._warn(reason)
         if self._waits:
+            self.noticed = True
             waits, self._waits = self._waits, None
             for settle in waits.values():
                 settle(LeaseLost(self.reason))

@@ -80,7 +80,8 @@ class Recovery:
         self._after = found.after if isinstance(found.after, str) else None
         strangers: set[str] = set()
         for stored in found.tasks:
-            self._judge(stored, sent, now, strangers)
+            if not self.board.timeline.outdated(stored):
+                self._judge(stored, sent, now, strangers)
         self._tasks_seen = self._after is None
         self._bury()
         return [AskHeartbeats(tuple(sorted(strangers)), purpose="strangers")] if strangers else []

@@ -29,8 +29,8 @@ from .runs import (
 )
 from .settling import Claim, End, GiveBack, Release, Report
 
-WINDOW = 100
-"""Milliseconds over which ended runs are counted, to know how many may be claimed ahead."""
+SHORTEST_WINDOW, LONGEST_WINDOW = 100, 2_000
+"""Milliseconds over which ended runs are counted, to know how many may be claimed ahead: two trips to the store."""
 MOST_AHEAD = 2_000
 
 
@@ -87,7 +87,8 @@ class Running:
         self._runs: dict[str, Run] = {}
         self._tasks: dict[str, Run] = {}
         self.occupied: Counter[Pool] = Counter()
-        self.last_end = 0
+        self.started: Counter[Pool] = Counter()
+        self.last_move = 0
         self._ends: Counter[Pool] = Counter()
         self._ends_before: Counter[Pool] = Counter()
         self._window = 0
@@ -117,8 +118,9 @@ class Running:
 
         Long runs end seldom, so nothing is hoarded behind them; short ones make room for whole batches.
         """
-        if boot - self._window > WINDOW:
-            stale = boot - self._window > 2 * WINDOW
+        length = min(LONGEST_WINDOW, max(SHORTEST_WINDOW, 2 * self.board.commits.round_trip))
+        if boot - self._window > length:
+            stale = boot - self._window > 2 * length
             self._ends_before, self._ends = (Counter() if stale else self._ends), Counter()
             self._window = boot
         ahead = min(MOST_AHEAD, self._ends[pool] + self._ends_before[pool])
@@ -153,6 +155,8 @@ class Running:
         before = run.before.record
         run.phase = Phase.STARTED
         run.started = now.boot
+        self.started[run.pool] += 1
+        self.last_move = now.boot
         resumed = before.status is TaskStatus.CRASHED or before.resume_requested
         self.board.commands.append(
             StartRun(ticket=Ticket(task=run.stored.record, claim_id=run.claim_id, pool=run.pool, resumed=resumed))
@@ -206,10 +210,11 @@ class Running:
         run = self._runs.get(event.claim_id)
         if run is None or run.phase is not Phase.STARTED:
             return
+        self.started[run.pool] -= 1
         if isinstance(event.verdict, NotStarted):
             self.give_back(run)
             return
-        self.last_end = now.boot
+        self.last_move = now.boot
         self._ends[run.pool] += 1
         self.occupied[run.pool] -= 1
         run.phase = Phase.ENDING

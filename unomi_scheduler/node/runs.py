@@ -26,7 +26,7 @@ class Pool(Enum):
 
 class Signal(Enum):
     """
-    What a running body is told; each makes its context say `cancelled`, and its writes raise `LeaseLost`.
+    What a running body is told: its context says `cancelled`. All but STOPPING make its writes raise `LeaseLost`.
     """
 
     CANCELLED = "the task was cancelled"

@@ -356,7 +356,7 @@ class Node:
 
     def _show_busy(self, now: Instant) -> None:
         running = self._core.running
-        busy = running.full(Pool.TASKS) and now.boot - running.last_end > 500  # noqa: PLR2004 - half a second
+        busy = running.full(Pool.TASKS) and now.boot - running.last_move > 500  # noqa: PLR2004 - half a second
         if busy != self._busy:
             self._busy = busy
             if self._pulse is not None:

@@ -41,6 +41,14 @@ class Stopping:
         self._request = event
         self.board.stopping = True
         self.board.commands.append(Recall())
+        self._tell_resumable()
+
+    def _tell_resumable(self) -> None:
+        # What goes on from its checkpoint elsewhere loses nothing by giving up now; the others get the time they need.
+        for run in self.running:
+            info = self.board.executors.get(run.before.record.task_type)
+            if info is not None and info.resumable:
+                self.running.tell(run, Signal.STOPPING)
 
     def next_at(self) -> int | None:
         """

@@ -4,7 +4,7 @@ Naming: a node id where the settings give none: the host's name and the lowest n
 
 from __future__ import annotations
 
-from itertools import count
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -28,16 +28,14 @@ class NodeName:
             self.node_id = f"{host_name()}-{token_hex(3)}"
 
     def _take(self, folder: Path) -> str:
-        for number in count(1):
-            name = f"{host_name()}-{number}"
-            lock = NodeLock(folder, name)
-            try:
+        number = 0
+        while self._lock is None:
+            number += 1
+            lock = NodeLock(folder, f"{host_name()}-{number}")
+            with suppress(ConfigurationError):
                 lock.acquire()
-            except ConfigurationError:
-                continue
-            self._lock = lock
-            return name
-        raise AssertionError
+                self._lock = lock
+        return f"{host_name()}-{number}"
 
     def release(self) -> None:
         """

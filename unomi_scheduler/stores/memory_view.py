@@ -157,7 +157,8 @@ def _due_matcher(query: DueQuery) -> Callable[[SearchFields], bool]:
             return False
         if fields.targets is None and fields.due <= query.overdue_before:
             return True
-        ours = fields.partition in share.get(fields.task_type or "", ())
-        return fields.due <= query.due_before and (ours or any(name in (fields.targets or "") for name in mine))
+        if fields.targets is None:
+            return fields.due <= query.due_before and fields.partition in share.get(fields.task_type or "", ())
+        return fields.due <= query.due_before and any(name in fields.targets for name in mine)
 
     return matches

@@ -73,7 +73,7 @@ def due(query: DueQuery) -> Query:
     sql = (
         f"SELECT {_ROW}, due FROM tasks INDEXED BY tasks_due"
         f" WHERE (due, id) > (?, ?) AND due <= ? AND task_type IN ({_marks(query.task_types)})"
-        f" AND ((due <= ? AND targets IS NULL) OR (due <= ? AND ({shared} OR {named})))"
+        f" AND ((due <= ? AND targets IS NULL) OR (due <= ? AND ((targets IS NULL AND ({shared})) OR {named})))"
         " ORDER BY due, id LIMIT ?"
     )
     latest = max(query.due_before, query.overdue_before)

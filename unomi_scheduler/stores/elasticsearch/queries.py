@@ -83,10 +83,12 @@ def due(query: DueQuery) -> Json:
 
     A disabled task has no due date, nor has one in quarantine.
     """
-    everyone = _all_of([_until("dueDate", query.overdue_before), _none_of([_exists("onNodes"), _exists("onTags")])])
+    untargeted = _none_of([_exists("onNodes"), _exists("onTags")])
+    everyone = _all_of([_until("dueDate", query.overdue_before), untargeted])
     named = [_term("onNodes", query.node_id), *([_terms("onTags", query.tags)] if query.tags else [])]
     mine = [_share(types, partitions, query) for types, partitions in query.shares if types and partitions]
-    soon = _all_of([_until("dueDate", query.due_before), _any_of([*mine, *named])])
+    shared = [_all_of([untargeted, _any_of(mine)])] if mine else []
+    soon = _all_of([_until("dueDate", query.due_before), _any_of([*shared, *named])])
     latest = max(query.due_before, query.overdue_before)
     clauses = [_until("dueDate", latest), _terms("taskType", query.task_types), _any_of([soon, everyone])]
     after = None if query.after is None else list(query.after)

@@ -1,0 +1,80 @@
+"""
+The application: the table of routes, and what stands before and behind all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import falcon
+
+from unomi_scheduler import Clock, ConfigurationError, Scheduler, Settings, SystemClock
+
+from . import problems
+from .accounts import Account, configured_accounts
+from .auth import Authentication, SignIn
+from .cors import Cors
+from .health import LiveResource, ReadyResource
+from .limits import BodyLimit, SafeHeaders
+from .resources import TaskResource, TasksResource
+
+App = falcon.App[falcon.Request, falcon.Response]
+
+
+class Route(NamedTuple):
+    """
+    A path, what answers it, and whether that needs no sign-in.
+    """
+
+    path: str
+    resource: Callable[[Scheduler], object]
+    public: bool = False
+
+
+HEALTH = (
+    Route("/livez", LiveResource, public=True),
+    Route("/readyz", ReadyResource, public=True),
+)
+ROUTES = (
+    *HEALTH,
+    Route("/cxs/tasks", TasksResource),
+    Route("/cxs/tasks/{task_id}", TaskResource),
+)
+
+
+def create_app(
+    scheduler: Scheduler, settings: Settings, *, accounts: Iterable[Account] = (), clock: Clock | None = None
+) -> App:
+    """
+    Return the WSGI application.
+
+    Args:
+        accounts: who may sign in; without, those whom the settings name.
+
+    Raises:
+        ConfigurationError: nobody could sign in.
+    """
+    allowed = tuple(accounts) or configured_accounts(settings)
+    if not allowed:
+        raise ConfigurationError("Nobody could sign in: set rest.admin_password or [[rest.users]]")
+    sign_in = SignIn(allowed, clock or SystemClock())
+    public_paths = [route.path for route in ROUTES if route.public]
+    authentication = Authentication(sign_in, public_paths)
+    return _app(scheduler, ROUTES, SafeHeaders(), Cors(settings.rest.cors_origins), authentication, BodyLimit())
+
+
+def create_health_app(scheduler: Scheduler) -> App:
+    """
+    Return the WSGI application of a node's small port: health and nothing else.
+    """
+    return _app(scheduler, HEALTH, SafeHeaders(), BodyLimit())
+
+
+def _app(scheduler: Scheduler, routes: Iterable[Route], *middleware: Any) -> App:
+    app: App = falcon.App(middleware=list(middleware))
+    app.req_options.strip_url_path_trailing_slash = True
+    problems.install(app)
+    for route in routes:
+        app.add_route(route.path, route.resource(scheduler))
+    return app

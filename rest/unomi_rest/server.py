@@ -1,0 +1,255 @@
+"""
+The HTTP server: gunicorn with threads, and with the node in its one worker, or without a node in any number of them.
+
+The socket is bound here, before gunicorn, so that the port is known and a port in use is one clear error. The scheduler
+is made in the worker: threads, files and connections do not outlive a fork.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any, TypeVar
+
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.errors import AppImportError  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from unomi_scheduler import ConfigurationError, Scheduler, SchedulerError, Settings
+
+from .accounts import Account
+from .app import App, create_app
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+THREADS = 256
+CONNECTIONS = 1_000
+# What a worker may take beyond the drain to close its connections.
+_GRACE_SECONDS = 5
+_BACKLOG = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """
+    What is to be served.
+
+    Args:
+        make_scheduler: called once in each worker.
+        started: called in the first worker once it serves.
+        runs_node: whether the worker starts the scheduler; there is one worker then.
+    """
+
+    settings: Settings
+    accounts: tuple[Account, ...]
+    listener: socket.socket
+    make_scheduler: Callable[[], Scheduler]
+    started: Callable[[Scheduler], None]
+    runs_node: bool = True
+    workers: int = 1
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """
+    Return a socket that listens there.
+
+    Raises:
+        ConfigurationError: the port is in use, or the address is not one of this machine.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port}: {reason}; choose another rest.host or rest.port"
+        ) from error
+    return listener
+
+
+def serve(service: Service) -> int:
+    """
+    Serve until SIGTERM or SIGINT, drain, and return the exit code: 0 after an orderly end, 1 when it could not start.
+    """
+    parent = os.getpid()
+    code = 0
+    try:
+        _Application(service).run()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    if os.getpid() != parent:
+        # The end of a worker: what the caller does next is the parent's, and a stubborn task holds nobody up.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
+    return 1 if code else 0
+
+
+class _Application(BaseApplication):  # type: ignore[misc]
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._descriptor = service.listener.detach()
+        super().__init__()
+
+    def load_config(self) -> None:
+        """
+        Set what this gunicorn knows of our options.
+        """
+        for name, value in self._options().items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "bind": [f"fd://{self._descriptor}"],
+            "workers": self.service.workers,
+            "worker_class": _Worker,
+            "threads": THREADS,
+            "worker_connections": CONNECTIONS,
+            # Neither a busy moment nor a number of requests may end a process that runs tasks.
+            "timeout": 0,
+            "max_requests": 0,
+            "graceful_timeout": ceil(self.service.settings.drain_timeout.total_seconds()) + _GRACE_SECONDS,
+            "preload_app": False,
+            "control_socket_disable": True,
+            "accesslog": None,
+            "loglevel": "warning",
+            "logger_class": _Logger,
+            "proc_name": "unomi-scheduler",
+        }
+
+    def load(self) -> App:
+        """
+        Make scheduler and application; called in each worker.
+        """
+        self.scheduler = _clearly(self.service.make_scheduler)
+        return create_app(self.scheduler, self.service.settings, accounts=self.service.accounts)
+
+    def run(self) -> None:
+        """
+        Serve.
+        """
+        _Arbiter(self).run()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """
+    The parent process. Ctrl-C and a closed terminal end it in order; nothing makes a second node beside the first.
+    """
+
+    def handle_int(self) -> None:
+        """
+        End as SIGTERM does.
+        """
+        raise StopIteration
+
+    handle_hup = handle_int
+
+    def _ignore(self) -> None:
+        pass
+
+    handle_ttin = handle_ttou = handle_usr2 = _ignore
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc]
+    """
+    The process that answers requests and, with `serve`, runs the node. SIGTERM starts the drain at once.
+    """
+
+    def init_signals(self) -> None:
+        """
+        Leave Ctrl-C to the parent.
+        """
+        super().init_signals()
+        # A terminal sends it to every process.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def load_wsgi(self) -> None:
+        """
+        Make the scheduler and the application, and start the node.
+        """
+        super().load_wsgi()
+        service: Service = self.app.service
+        if self.app.scheduler.settings.drain_timeout > service.settings.drain_timeout:
+            _log.warning("drain_timeout of the application is longer than that of the settings, which is kept to")
+        # A queue, since a signal handler must not take locks; and a thread that is there before the signal.
+        self.orders: SimpleQueue[None] = SimpleQueue()
+        self.drain = threading.Thread(target=self._stop_when_told, name="drain", daemon=True)
+        self.drain.start()
+        if service.runs_node:
+            _clearly(self.app.scheduler.start)
+        if self.age == 1:
+            service.started(self.app.scheduler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """
+        Begin the drain.
+        """
+        super().handle_exit(sig, frame)
+        if self.booted:
+            self.orders.put(None)
+
+    def run(self) -> None:
+        """
+        Answer requests until told to end, and leave when the node is drained.
+        """
+        try:
+            super().run()
+        finally:
+            self.orders.put(None)
+            self.drain.join()
+
+    def _stop_when_told(self) -> None:
+        self.orders.get()
+        if self.app.scheduler.running:
+            most = self.app.scheduler.settings.drain_timeout.total_seconds()
+            _log.info("Draining: runs in flight get %g s to end", most, extra={"action": "rest.drain"})
+        try:
+            self.app.scheduler.stop()
+        except Exception:  # noqa: BLE001 - whatever it is, the process ends now
+            _log.exception("Stopping failed", extra={"action": "rest.stop"})
+
+
+class _Logger(Logger):  # type: ignore[misc]
+    """
+    Sends gunicorn's own messages where all others go.
+    """
+
+    def setup(self, cfg: Any) -> None:
+        """
+        Keep no handlers.
+        """
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+        self.error_log.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # A worker that could not start has said why; these three would only repeat that it did.
+    if record.msg == "Worker (pid:%s) exited with code %s." and isinstance(record.args, tuple):
+        return record.args[-1] not in (Arbiter.APP_LOAD_ERROR, Arbiter.WORKER_BOOT_ERROR)
+    return not str(record.msg).startswith(("Shutting down:", "Reason:"))
+
+
+def _clearly(step: Callable[[], T]) -> T:
+    # gunicorn prints this error as one line and does not try again.
+    try:
+        return step()
+    except SchedulerError as error:
+        raise AppImportError(str(error)) from error

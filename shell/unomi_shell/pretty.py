@@ -1,0 +1,52 @@
+"""
+Tasks for a terminal, with colours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from .render import Document, section_value, task_lines, task_sections
+
+_COLOURS = {
+    "SCHEDULED": "cyan",
+    "WAITING": "yellow",
+    "RUNNING": "blue",
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "CANCELLED": "dim",
+    "CRASHED": "magenta",
+}
+
+
+def show_task(task: Document, console: Console | None = None) -> None:
+    """
+    Print everything about a task.
+    """
+    out = console or Console()
+    grid = _grid()
+    for label, value in task_lines(task):
+        style = _COLOURS.get(value, "") if label == "Status" else "red" if label == "Last Error" else ""
+        grid.add_row(label, Text(value, style=style))
+    out.print(Panel(grid, title="Task Details", title_align="left", expand=False))
+    for title, content in task_sections(task):
+        out.print(Panel(_section(content), title=title, title_align="left", expand=False))
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _section(content: Document | dict[str, Any]) -> Table:
+    grid = _grid()
+    for name, value in content.items():
+        grid.add_row(Text(name), Text(section_value(value)))
+    return grid

@@ -1,0 +1,187 @@
+"""
+Documents as text, for people: pure functions, local time, nothing that could steer a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+Document = Mapping[str, Any]
+NONE = "-"
+SEPARATOR = " │ "
+RULE, CROSSING = "─", "─┼─"
+LONGEST_TYPE = 30
+
+
+class Column(NamedTuple):
+    """
+    One column: its heading, how a task fills it, whether it stands to the right, and its greatest width.
+    """
+
+    heading: str
+    cell: Callable[[Document], str]
+    right: bool = False
+    most: int | None = None
+
+
+def moment(text: object) -> str:
+    """
+    Return a date of the wire in local time, e.g. `2024-03-20 15:00:00`; `-` for none.
+    """
+    if not isinstance(text, str):
+        return NONE
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def plain(value: object) -> str:
+    """
+    Return a value as text on one line, without characters that steer a terminal; `-` for none.
+    """
+    if value is None:
+        return NONE
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
+
+
+def storage(task: Document) -> str:
+    """
+    Return where a task lives.
+    """
+    return "Storage" if task.get("persistent", True) else "Memory"
+
+
+def progress(task: Document) -> str:
+    """
+    Return how far a task is, e.g. `50/200`; `-` when it does not say.
+    """
+    details = task.get("statusDetails") or {}
+    done, total = details.get("processedCount"), details.get("totalCount")
+    return NONE if done is None else plain(done) if total is None else f"{plain(done)}/{plain(total)}"
+
+
+def _total(task: Document) -> str:
+    return str(int(task.get("successCount", 0)) + int(task.get("failureCount", 0)))
+
+
+_FIRST = (
+    Column("ID", lambda task: plain(task.get("itemId"))),
+    Column("Type", lambda task: plain(task.get("taskType")), most=LONGEST_TYPE),
+    Column("Status", lambda task: plain(task.get("status"))),
+    Column("Next Run", lambda task: moment(task.get("nextScheduledExecution"))),
+    Column("Last Run", lambda task: moment(task.get("lastExecutionDate"))),
+    Column("Failures", lambda task: str(task.get("failureCount", 0)), right=True),
+)
+_PERSISTENT = Column("Persistent", storage)
+COLUMNS = (*_FIRST, _PERSISTENT)
+WIDE_COLUMNS = (
+    *_FIRST,
+    Column("Successes", lambda task: str(task.get("successCount", 0)), right=True),
+    Column("Total Exec", _total, right=True),
+    _PERSISTENT,
+    Column("Node", lambda task: plain(task.get("executingNodeId") or task.get("lastExecutedBy"))),
+    Column("Progress", progress),
+)
+
+
+def task_list(
+    tasks: Sequence[Document], *, status: str | None = None, task_type: str | None = None, wide: bool = False
+) -> str:
+    """
+    Return the table of tasks and its summary; filters are named in it.
+    """
+    lines = table(tasks, WIDE_COLUMNS if wide else COLUMNS)
+    if not tasks:
+        return "\n".join([*lines, "No tasks found."])
+    stored = sum(storage(task) == "Storage" for task in tasks)
+    filters = (f" with status {plain(status)}" if status else "") + (
+        f" of type {plain(task_type)}" if task_type else ""
+    )
+    summary = f"Showing {len(tasks)} task(s) ({stored} in storage, {len(tasks) - stored} in memory){filters}"
+    return "\n".join([*lines, "", summary])
+
+
+def table(tasks: Sequence[Document], columns: Sequence[Column]) -> list[str]:
+    """
+    Return the lines of a table: headings, rule, rows. A cell that is too wide is cut to one less than is allowed.
+    """
+    rows = [[_cut(column.cell(task), column.most) for column in columns] for task in tasks]
+    headings = [column.heading for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(headings, *rows, strict=True)]
+    lines = [_line(cells, columns, widths) for cells in (headings, *rows)]
+    return [lines[0], CROSSING.join(RULE * width for width in widths), *lines[1:]]
+
+
+def _cut(text: str, most: int | None) -> str:
+    return text if most is None or len(text) <= most else text[: most - 1]
+
+
+def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+    padded = [
+        cell.rjust(width) if column.right else cell.ljust(width)
+        for cell, column, width in zip(cells, columns, widths, strict=True)
+    ]
+    return SEPARATOR.join(padded).rstrip()
+
+
+def task_lines(task: Document) -> Iterator[tuple[str, str]]:
+    """
+    Return label and value of everything `show` tells in one line each; what a task does not have is left out.
+    """
+    yes = {True: "Yes", False: "No"}
+    yield "ID", plain(task.get("itemId"))
+    yield "Type", plain(task.get("taskType"))
+    yield "Status", plain(task.get("status"))
+    yield "Persistent", storage(task)
+    yield "Parallel Execution", yes[bool(task.get("allowParallelExecution", True))]
+    yield "Fixed Rate", yes[bool(task.get("fixedRate", True))]
+    yield "One Shot", yes[bool(task.get("oneShot", False))]
+    yield "Next Run", moment(task.get("nextScheduledExecution"))
+    yield "Last Run", moment(task.get("lastExecutionDate"))
+    unit = task.get("timeUnit", "MILLISECONDS")
+    yield "Initial Delay", f"{task.get('initialDelay', 0)} {task.get('initialDelayUnit', unit)}"
+    yield "Period", f"{task.get('period', 0)} {unit}"
+    yield "Failure Count", str(task.get("failureCount", 0))
+    if task.get("lastError"):
+        yield "Last Error", plain(task["lastError"])
+    yield "Success Count", str(task.get("successCount", 0))
+    for label, name in _IF_ANY:
+        if task.get(name):
+            yield label, plain(task[name])
+    if progress(task) != NONE:
+        yield "Progress", progress(task)
+
+
+_IF_ANY = (
+    ("Current Step", "currentStep"),
+    ("Executing Node", "executingNodeId"),
+    ("Last Executed By", "lastExecutedBy"),
+)
+
+
+def task_sections(task: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """
+    Return title and content of the parts of a task that are tables of their own; empty ones are left out.
+    """
+    for title, name in (("Parameters", "parameters"), ("Checkpoint Data", "checkpointData")):
+        if task.get(name):
+            yield title, task[name]
+
+
+def section_value(value: object) -> str:
+    """
+    Return one value of a section: texts as they are, the rest as JSON.
+    """
+    return plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def task_details(task: Document) -> str:
+    """
+    Return everything about a task as `Label: value` lines.
+    """
+    lines = ["Task Details", RULE * len("Task Details")]
+    lines += [f"{label}: {value}" for label, value in task_lines(task)]
+    for title, content in task_sections(task):
+        lines += ["", f"{title}:", *(f"  {plain(name)}: {section_value(value)}" for name, value in content.items())]
+    return "\n".join(lines)

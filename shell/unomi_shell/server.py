@@ -1,0 +1,238 @@
+"""
+`unomi-scheduler`: run a node, REST, or both, and look after them.
+
+REST is loaded only where it is served.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .failures import Exit, Failure
+from .welcome import DEFAULT_PORT, LOOPBACK, first_password, welcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unomi_scheduler import Scheduler, Settings
+
+    from .signin import Credentials
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _into_environment(_context: click.Context, option: click.Parameter, value: Any) -> None:
+    # The application's own Scheduler() reads the settings too: it must see the same ones.
+    names = {"config": "CONFIG", "host": "REST__HOST", "port": "REST__PORT"}
+    if value is not None and option.name is not None:
+        os.environ[f"UNOMI_SCHEDULER_{names[option.name]}"] = str(value)
+
+
+_CONFIG = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    expose_value=False,
+    callback=_into_environment,
+    help="The settings file [scheduler.toml].",
+)
+_APP = click.option("--app", metavar="MODULE:NAME", help="The scheduler of your application, with its executors.")
+_HOST = click.option("--host", expose_value=False, callback=_into_environment, help=f"Listen here [{LOOPBACK}].")
+_PORT = click.option(
+    "--port", type=int, expose_value=False, callback=_into_environment, help=f"Listen here [{DEFAULT_PORT}]."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """
+    Run nodes of a cluster task scheduler, and REST for them.
+    """
+
+
+@main.command()
+@_APP
+@_CONFIG
+@_HOST
+@_PORT
+def serve(app: str | None) -> None:
+    """
+    Run a node and REST in one process.
+    """
+    _serve(app, runs_node=True, workers=1)
+
+
+@main.command()
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many processes.")
+@_CONFIG
+@_HOST
+@_PORT
+def api(workers: int) -> None:
+    """
+    Run REST alone; it runs no task.
+    """
+    _serve(None, runs_node=False, workers=workers)
+
+
+@main.command()
+@_APP
+@_CONFIG
+def node(app: str | None) -> None:
+    """
+    Run a node alone, with its health on a small port.
+    """
+    with _clear_errors():
+        settings = _settings()
+        scheduler = _scheduler(app, settings)
+        orders: SimpleQueue[int] = SimpleQueue()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # A queue, since a signal handler must not take locks.
+            signal.signal(number, lambda received, _frame: orders.put(received))
+        scheduler.start()
+        with _health(scheduler, settings.admin_port) as port:
+            click.echo(
+                f"Node {scheduler.node_id} runs; health on http://{LOOPBACK}:{port}/readyz; Ctrl-C drains and stops"
+            )
+            orders.get()
+            scheduler.stop()
+    _leave()
+
+
+@main.command()
+@_CONFIG
+def doctor() -> None:
+    """
+    Tell what there is and what is wrong: settings, store, lock files.
+    """
+    from .examination import examine
+
+    with _clear_errors():
+        facts, problems = examine(_scheduler(None, _settings()))
+    for name, fact in facts.items():
+        click.echo(f"{name}: {fact}")
+    for problem in problems:
+        click.echo(f"PROBLEM: {problem}")
+    if problems:
+        sys.exit(Exit.FAILED)
+    click.echo("No problems found.")
+
+
+@main.command("hash-password")
+def hash_password() -> None:
+    """
+    Read a password and print what `password_hash` of [[rest.users]] takes.
+    """
+    from unomi_rest.accounts import hash_password as hashed
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    if not password:
+        raise Failure("expected a password that is not empty", Exit.USAGE)
+    click.echo(hashed(password))
+
+
+def _serve(app: str | None, *, runs_node: bool, workers: int) -> None:
+    from unomi_rest.accounts import accounts_for, make_account
+    from unomi_rest.server import Service, listen, serve
+
+    from .signin import left_for_owner
+
+    with _clear_errors():
+        settings = _settings()
+        accounts, first = accounts_for(settings)
+        if first is not None:
+            _say(first_password(first.password, first.path))
+        listener = listen(settings.rest.host, settings.rest.port)
+        port: int = listener.getsockname()[1]
+        with left_for_owner(port) as left:
+            code = serve(
+                Service(
+                    settings=settings,
+                    accounts=(*accounts, *([make_account(*left)] if left else [])),
+                    listener=listener,
+                    make_scheduler=lambda: _scheduler(app, settings),
+                    started=lambda scheduler: _greet(scheduler, settings, port, left, runs_node=runs_node),
+                    runs_node=runs_node,
+                    workers=workers,
+                )
+            )
+    sys.exit(code)
+
+
+def _settings() -> Settings:
+    from unomi_scheduler import Settings, configure_logging
+
+    settings = Settings()
+    configure_logging(settings.log_level, settings.log_format, settings.log_config)
+    return settings
+
+
+def _scheduler(app: str | None, settings: Settings) -> Scheduler:
+    from unomi_scheduler import ConfigurationError, Scheduler
+
+    if app is None:
+        return Scheduler(settings)
+    module, _, name = app.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), name or "scheduler", None)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"--app {app}: {error}; it is looked for in this folder first") from error
+    if not isinstance(found, Scheduler):
+        raise ConfigurationError(f"--app {app}: expected MODULE:NAME of a Scheduler, found {type(found).__name__}")
+    return found
+
+
+def _greet(scheduler: Scheduler, settings: Settings, port: int, left: Credentials | None, *, runs_node: bool) -> None:
+    what = f"Node {scheduler.node_id} and REST run" if runs_node else "REST runs"
+    store = scheduler.settings.store
+    _say(welcome(what=what, store=store, host=settings.rest.host, port=port, signed_in=left.user if left else None))
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+    sys.stdout.flush()
+
+
+@contextmanager
+def _health(scheduler: Scheduler, port: int) -> Iterator[int]:
+    from unomi_rest.health_server import health_server
+
+    server = health_server(scheduler, LOOPBACK, port)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    from unomi_scheduler import SchedulerError
+
+    try:
+        yield
+    except SchedulerError as error:
+        raise Failure(str(error)) from error
+
+
+def _leave() -> None:
+    # What the node gave up on must not hold the process: its tasks are with the others now.
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(Exit.DONE)

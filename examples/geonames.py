@@ -50,7 +50,7 @@ def checked_rate(value: object) -> float:
     rate = float(str(value))
     if not 0 < rate < math.inf:
         raise ValueError(f"placesPerSecond: expected a number above 0, got {value!r}")
-    return rate
+    return int(rate) if rate.is_integer() else rate
 
 
 _rate = checked_rate(os.environ.get("GEONAMES_PLACES_PER_SECOND") or 5_000)

@@ -15,6 +15,7 @@ from tests.strategies import tasks
 from unomi_scheduler.errors import InvalidTask
 from unomi_scheduler.model import Malformed, Task, TaskStatus, TimeUnit
 from unomi_scheduler.rules.placement import partition_of
+from unomi_scheduler.stores import documents
 from unomi_scheduler.stores.documents import (
     decode_heartbeat,
     decode_slot,
@@ -185,3 +186,37 @@ def test_heartbeats_and_slots_survive_the_round_trip() -> None:
 
     assert beat == decode_heartbeat({**orjson.loads(encode(beat)), "newer": 1})
     assert slot == decode_slot({**orjson.loads(encode(slot)), "newer": 1})
+
+
+@given(tasks())
+def test_both_ways_of_reading_agree(task: Task) -> None:
+    """
+    What we wrote ourselves is read by the quick way, and it says what the checked way says.
+    """
+    document = orjson.loads(encode(task))
+
+    assert documents._decode_checked(document) == documents.decode_task(document) == task
+    if task.id and task.task_type and task.creation_date:
+        assert documents._quick(document) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"maxRetries": "3"},
+        {"period": True},
+        {"enabled": 1},
+        {"status": "BOGUS"},
+        {"creationDate": "soon"},
+        {"dependsOn": ["a", 1]},
+        {"statusDetails": {"executionHistory": ["x"]}},
+        {"itemId": ""},
+    ],
+)
+def test_what_is_not_just_right_is_left_to_the_checked_way(change: dict[str, object]) -> None:
+    """
+    The quick way never decides that something is wrong.
+    """
+    document = orjson.loads(encode(make_task())) | change
+
+    assert documents._quick(document) is None

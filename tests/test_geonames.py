@@ -195,14 +195,16 @@ class TestChoice:
         ]
 
     @pytest.mark.parametrize(
-        ("store", "options", "hosts"),
+        ("store", "options", "hosts", "sign_in"),
         [
-            ("http://one,two:9201", {}, ["http://one:9200", "http://two:9201"]),
-            ("http://one", {"user": "u", "password": "p"}, ["http://one:9200"]),
-            ("https://one", {"api_key": "k", "verify_certs": False}, ["https://one:9200"]),
+            ("http://one,two:9201", {}, ["http://one:9200", "http://two:9201"], None),
+            ("http://one", {"user": "u", "password": "p"}, ["http://one:9200"], "Basic dTpw"),
+            ("https://one", {"api_key": "k", "verify_certs": False}, ["https://one:9200"], "ApiKey k"),
         ],
     )
-    def test_it_is_an_index_of_the_same_cluster(self, store: str, options: dict[str, Any], hosts: list[str]) -> None:
+    def test_it_is_an_index_of_the_same_cluster(
+        self, store: str, options: dict[str, Any], hosts: list[str], sign_in: str | None
+    ) -> None:
         """
         With the prefix, the hosts and the credentials of the store, and no request before the first use.
         """
@@ -210,7 +212,8 @@ class TestChoice:
 
         assert isinstance(chosen, ElasticsearchPlaces)
         assert "mine-geonames" == chosen._index
-        assert hosts == [node.base_url for node in chosen._client.transport.node_pool.all()]
+        assert hosts == sorted(node.base_url for node in chosen._client.transport.node_pool.all())
+        assert sign_in == chosen._client._headers.get("authorization")
 
 
 class TestImport:

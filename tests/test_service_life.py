@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -135,7 +135,7 @@ def test_start_and_stop_bear_every_order() -> None:
     scheduler.stop()
     scheduler.start()
     scheduler.start()
-    task = scheduler.new_task("nobody").non_persistent().schedule()
+    task = scheduler.new_task("nobody").non_persistent().with_initial_delay(1, "HOURS").schedule()
     scheduler.stop()
     scheduler.stop()
     running_after_stop = scheduler.running
@@ -225,12 +225,19 @@ def test_wait_ends_with_a_signal(number: signal.Signals) -> None:
     In the main thread; the handlers from before are put back.
     """
     before = signal.getsignal(number)
-    timer = Timer(0.05, os.kill, (os.getpid(), number))
-    timer.start()
+    scheduler = Scheduler(store=None)
 
-    assert Scheduler(store=None).wait(timedelta(seconds=_LIMIT))
+    def send() -> None:
+        _until(lambda: signal.getsignal(number) is not before)
+        os.kill(os.getpid(), number)
+
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(send)
+        woken = scheduler.wait(timedelta(seconds=_LIMIT))
+        sent.result(_LIMIT)
+
+    assert woken
     assert signal.getsignal(number) is before
-    timer.join()
 
 
 def test_a_clock_of_the_tests_own() -> None:

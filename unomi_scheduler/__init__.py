@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .ports import Callback, Executor, StoreReport, TaskStore
     from .service import Edited, NotAllScheduled, Scheduler
     from .stores.documents import task_document
+    from .stores.opening import examine_store
 
 __all__ = [
     "AsyncTaskContext",
@@ -87,6 +88,7 @@ __all__ = [
     "TimeUnit",
     "TotalRelation",
     "configure_logging",
+    "examine_store",
     "task_document",
 ]
 
@@ -124,6 +126,7 @@ _HOMES = {
     "TimeUnit": ".model",
     "TotalRelation": ".model",
     "configure_logging": ".logs",
+    "examine_store": ".stores.opening",
     "task_document": ".stores.documents",
 }
 

@@ -152,10 +152,22 @@ class Found:
 class StoreReport:
     """
     What `doctor` shows of a store: facts by name, and problems each with what to do.
+
+    What a single store cannot judge stands beside them: its clock (epoch ms) at the look, the nodes that no peer
+    declared dead, and by type how many tasks have been due for `OVERDUE` without a claim. `quarantined` counts the
+    documents that are no tasks; the problems name some of them.
     """
 
     facts: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    now: int | None = None
+    nodes: tuple[Heartbeat, ...] = ()
+    overdue: Mapping[str, int] = field(default_factory=dict)
+    quarantined: int = 0
+
+
+OVERDUE = 10_000
+"""Milliseconds after which somebody should have claimed a due task."""
 
 
 class TaskStore(Protocol):

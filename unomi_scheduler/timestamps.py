@@ -11,11 +11,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-@lru_cache(maxsize=4096)
 def _second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+# A batch of tasks shares its dates.
+@lru_cache(maxsize=16_384)
 def to_iso(millis: int) -> str:
     """
     Return epoch milliseconds as a date, e.g. `2024-03-20T15:00:00.000Z`.
@@ -24,6 +25,7 @@ def to_iso(millis: int) -> str:
     return f"{_second(seconds)}.{rest:03d}Z"
 
 
+@lru_cache(maxsize=16_384)
 def from_iso(text: str) -> int:
     """
     Return a date as epoch milliseconds; one without a zone is UTC, finer parts than milliseconds are cut.

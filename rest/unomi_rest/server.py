@@ -218,9 +218,11 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         self.orders.get()
         if self.app.scheduler.running:
             most = self.app.scheduler.settings.drain_timeout.total_seconds()
-            _log.info("Draining: runs in flight get %g s to end", most, extra={"action": "rest.drain"})
+            _log.info(
+                "Draining: runs that can resume give up now, the others get %g s", most, extra={"action": "rest.drain"}
+            )
         try:
-            self.app.scheduler.stop()
+            self.app.scheduler.stop(exiting=True)
         except Exception:  # noqa: BLE001 - whatever it is, the process ends now
             _log.exception("Stopping failed", extra={"action": "rest.stop"})
 

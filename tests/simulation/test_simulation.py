@@ -12,10 +12,12 @@ import pytest
 from tests.factories import make_task
 from tests.simulation.nodes import LEASE, Machine
 from tests.simulation.world import EPOCH, Faults, World
-from unomi_scheduler.errors import InvalidTransition
+from unomi_scheduler.errors import InvalidTransition, StoreRefused
 from unomi_scheduler.model import Slot, Stored, Task, TaskStatus, TimeUnit
 from unomi_scheduler.node.commits import Commits
 from unomi_scheduler.node.membership import Declare
+from unomi_scheduler.node.recovery import Recovery
+from unomi_scheduler.node.settling import Claim
 from unomi_scheduler.ports import Action, Outcome, Result, Write
 from unomi_scheduler.rules import requests
 from unomi_scheduler.rules.claims import Standing
@@ -207,8 +209,26 @@ def _no_lease_check_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Machine, "may_start", lambda self: True)
 
 
-def _no_self_audit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unomi_scheduler.node.running.Running.knows", lambda self, claim_id: claim_id is not None)
+def _unknown_claims_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle = Commits._settle
+
+    def dropping(self: Commits, change: Any, outcome: Outcome, now: Any) -> None:
+        if outcome.result is Result.UNKNOWN and isinstance(change, Claim):
+            outcome = Outcome(Result.REFUSED, error=StoreRefused("taken for refused"))
+        settle(self, change, outcome, now)
+
+    monkeypatch.setattr(Commits, "_settle", dropping)
+
+
+def _unknown_claims_are_dropped_and_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    _unknown_claims_are_dropped(monkeypatch)
+    judge = Recovery._judge
+
+    def others_only(self: Recovery, stored: Stored[Task], *rest: Any) -> None:
+        if stored.record.owner_incarnation != self.board.incarnation:
+            judge(self, stored, *rest)
+
+    monkeypatch.setattr(Recovery, "_judge", others_only)
 
 
 def _death_is_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,12 +247,13 @@ PLANTED = (
     _timeouts_count_as_applied,
     _the_guard_is_forgotten,
     _no_lease_check_at_start,
-    _no_self_audit,
+    _unknown_claims_are_dropped_and_nobody_looks,
     _death_is_assumed,
     _slots_are_not_recovered,
 )
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__.strip("_"))
 def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """
@@ -242,3 +263,12 @@ def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], m
 
     with pytest.raises(AssertionError):
         _play_all(range(MOST_SEEDS))
+
+
+def test_the_self_audit_finds_what_was_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A claim that was forgotten and landed all the same is given back by its own node within a lease (P10).
+    """
+    _unknown_claims_are_dropped(monkeypatch)
+
+    _play_all(range(6))

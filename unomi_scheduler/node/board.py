@@ -4,6 +4,7 @@ The board: what the modules of one core share. It belongs to the core thread, so
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from random import Random
 
@@ -11,6 +12,7 @@ from ..metrics import Metrics
 from ..model import Stored, Task
 from ..rules.claims import Claimant
 from .commits import Commits
+from .complaints import Complaints
 from .messages import Command
 from .options import NodeOptions
 from .runs import ExecutorInfo, Pool
@@ -33,10 +35,12 @@ class Board:
         lease_held: Callable[[int], bool],
     ) -> None:
         self.options = options
-        self.incarnation = incarnation
+        self.become(incarnation)
         self.rng = rng
-        self.metrics = metrics
+        self._metrics = metrics
+        self._counts: Counter[str] = Counter()
         self.commits = commits
+        self.complaints = Complaints()
         self.lease_held = lease_held
         self.timeline = Timeline()
         self.executors: Mapping[str, ExecutorInfo] = {}
@@ -50,13 +54,28 @@ class Board:
         }
         self.offer: Callable[[Stored[Task], int], None] = lambda _stored, _now: None
 
-    @property
-    def claimant(self) -> Claimant:
+    def count(self, name: str, n: int = 1) -> None:
         """
-        This node, as a claim names it.
+        Count an event; the node's metrics take it with the others of this step.
         """
-        return Claimant(
-            node_id=self.options.node_id, incarnation=self.incarnation, lease_millis=self.options.lease_millis
+        self._counts[name] += n
+
+    def flush_counts(self) -> None:
+        """
+        Hand what was counted to the metrics.
+        """
+        if self._counts:
+            for name, n in self._counts.items():
+                self._metrics.add(name, n)
+            self._counts.clear()
+
+    def become(self, incarnation: str) -> None:
+        """
+        Claim as this incarnation from now on.
+        """
+        self.incarnation = incarnation
+        self.claimant = Claimant(
+            node_id=self.options.node_id, incarnation=incarnation, lease_millis=self.options.lease_millis
         )
 
     def fresh_id(self) -> str:

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, ClassVar, NamedTuple
 
 from ..clock import Instant
-from ..errors import ConfigurationError, InvalidTask, SchedulerError
+from ..errors import ConfigurationError, InvalidTask, SchedulerError, StoreUnavailable
 from ..model import Record, Stored
 from ..ports import Action, Outcome, Result, Write
 from .messages import Batch
@@ -42,28 +42,22 @@ class Priority(IntEnum):
 
 class Change(ABC):
     """
-    One intended edge of one document.
+    One intended edge of one document, which `key` names: its kind and id.
     """
 
     priority: ClassVar[Priority] = Priority.END
     settles: ClassVar[bool] = True
     """Whether a conflict is worth a decision from the document as it stands; a lost claim is just lost."""
 
-    __slots__ = ("attempts", "confirming", "not_before", "unsure", "write")
+    __slots__ = ("attempts", "confirming", "key", "not_before", "unsure", "write")
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Any], document_id: str) -> None:
+        self.key = (kind, document_id)
         self.write: Write | None = None
         self.unsure = False
         self.confirming = False
         self.attempts = 0
         self.not_before = 0
-
-    @property
-    @abstractmethod
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The document: its kind and id.
-        """
 
     @abstractmethod
     def prepare(self, now: Instant) -> Write | None:
@@ -116,11 +110,11 @@ class Commits:
     All changes of one node that are not settled yet.
     """
 
-    def __init__(self, rng: Random, problem: Callable[[Change, SchedulerError], None]) -> None:
+    def __init__(self, rng: Random, problem: Callable[[Change, SchedulerError, Instant], None]) -> None:
         self._rng = rng
         self._problem = problem
         self._queues: tuple[deque[Change], ...] = (deque(), deque(), deque())
-        self._held: dict[tuple[type[Any], str], deque[Change]] = {}
+        self._held: dict[tuple[type[Any], str], deque[Change] | None] = {}
         self._flying: dict[int, list[Change]] = {}
         self._later: list[Change] = []
         self._reading: list[Change] = []
@@ -130,17 +124,22 @@ class Commits:
         self._sent: dict[int, int] = {}
         self.round_trip = 0
         self.conflicts = 0
+        self.troubled: set[type[Any]] = set()
+        """The kinds of documents of which the last write with an outcome was not done, for no reason of its own."""
 
     def submit(self, change: Change) -> None:
         """
         Take a change; those of one document are made one after the other.
         """
-        waiting = self._held.get(change.key)
-        if waiting is not None:
-            waiting.append(change)
+        key = change.key
+        if key not in self._held:
+            self._held[key] = None
+            self._queues[change.priority].append(change)
             return
-        self._held[change.key] = deque()
-        self._queues[change.priority].append(change)
+        waiting = self._held[key]
+        if waiting is None:
+            waiting = self._held[key] = deque()
+        waiting.append(change)
 
     def busy(self, kind: type[Any], document_id: str) -> bool:
         """
@@ -238,12 +237,15 @@ class Commits:
         if outcome.result is Result.WRITTEN:
             write = change.write
             assert write is not None and outcome.version is not None  # noqa: S101, PT018 - the store's contract
+            if self.troubled:
+                self.troubled.discard(change.key[0])
             self._finish(change)
             change.done(Stored(write.record, outcome.version), now)
         elif outcome.result in (Result.CONFLICT, Result.MISSING):
             self._conflict(change, now)
         elif outcome.result is Result.UNKNOWN:
             change.unsure = True
+            self._trouble(change, outcome.error or StoreUnavailable("the store did not answer a write"), now)
             self._postpone(change, now)
         else:
             self._refuse(change, outcome, now)
@@ -259,12 +261,17 @@ class Commits:
 
     def _refuse(self, change: Change, outcome: Outcome, now: Instant) -> None:
         error = outcome.error or ConfigurationError("the store refused a write without a reason")
-        self._problem(change, error)
+        self._trouble(change, error, now)
         if change.refused(error, now) or change.unsure:
             self._postpone(change, now)
         else:
             self._finish(change)
             change.lost(None, now)
+
+    def _trouble(self, change: Change, error: SchedulerError, now: Instant) -> None:
+        if not isinstance(error, InvalidTask):
+            self.troubled.add(change.key[0])
+        self._problem(change, error, now)
 
     def _postpone(self, change: Change, now: Instant) -> None:
         pause = BACKOFF[min(change.attempts, len(BACKOFF) - 1)]

@@ -11,12 +11,13 @@ from random import Random
 from typing import Any
 
 from ..clock import Instant
-from ..errors import SchedulerError
+from ..errors import InvalidTask, SchedulerError
 from ..metrics import Metrics
 from ..model import Heartbeat, Slot, Stored, Task
 from ..ports import Found
 from .board import Board
 from .commits import Change, Commits
+from .complaints import and_more
 from .discovery import EXCLUSIVE, Discovery
 from .exclusive import Lanes
 from .local import Locals, MemoryTable
@@ -120,7 +121,10 @@ class Core:
         self._handlers[type(event)](event, now)
 
     def _committed(self, event: Committed, now: Instant) -> None:
+        troubled = frozenset(self.commits.troubled)
         self.commits.committed(event.number, event.outcomes, now)
+        for kind in troubled - self.commits.troubled:
+            self._worked(kind, now)
 
     def _run_ended(self, event: RunEnded, now: Instant) -> None:
         if self.locals.knows(event.claim_id):
@@ -154,7 +158,7 @@ class Core:
     def _rejoined(self, event: Rejoined, now: Instant) -> None:
         self._known_ids.add(f"{self.board.options.node_id}:{self.board.incarnation}")
         self.running.tell_all(Signal.LEASE_LOST)
-        self.board.incarnation = event.incarnation
+        self.board.become(event.incarnation)
         self.members.rejoin(event.incarnation)
         self._watch_next = 0
         self.discovery.hurry()
@@ -165,8 +169,22 @@ class Core:
         self._search_next = 0
         self._unplaced_next = 0
 
-    def _problem(self, change: Change, error: SchedulerError) -> None:
-        LOG.warning("The store refused a write of %s: %s", change.key[1], error, extra={"action": "write_refused"})
+    def _problem(self, change: Change, error: SchedulerError, now: Instant) -> None:
+        complaints, (kind, document_id) = self.board.complaints, change.key
+        if isinstance(error, InvalidTask):
+            # One document's fault; the store is well.
+            kept = complaints.tell("document", now.boot)
+        else:
+            kept = complaints.failed("write", kind.__name__, now.boot)
+        if kept is not None:
+            LOG.warning(
+                "A write of %s was not done%s: %s", document_id, and_more(kept), error,
+                extra={"action": "write_refused"},
+            )  # fmt: skip
+
+    def _worked(self, part: type, now: Instant) -> None:
+        if self.board.complaints.worked(part.__name__, now.boot):
+            LOG.info("The store is back: the node goes on", extra={"action": "store_back"})
 
     # --- answers
 
@@ -174,6 +192,7 @@ class Core:
         if event.error is not None:
             self._unanswered(event, event.error, now)
             return
+        self._worked(type(event.query), now)
         query, answer = event.query, event.answer
         if isinstance(query, AskDue) and isinstance(answer, Found):
             self.discovery.found(answer, now, skip=self._under_way)
@@ -208,7 +227,10 @@ class Core:
         found = {stored.record.id: stored for stored in answer}
         if query.ids is None:
             # A search is old news: it only tells whom to read (P6).
+            new = found.keys() - self._known_ids
             self._known_ids.update(found)
+            if new:
+                self._watch_next = now.boot
             return
         if query.purpose == "settle":
             for document_id in query.ids:
@@ -222,6 +244,7 @@ class Core:
         self._known_ids.difference_update(set(query.ids) - found.keys())
         for peer in self.members.observe(found.values(), sent=sent):
             self.commits.submit(Declare(self.members, peer, self.recovery.on_death))
+        self._watch_next = self.members.next_read(now)
 
     def _slots(self, query: AskSlots, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
         if query.types is None:
@@ -234,7 +257,11 @@ class Core:
 
     def _unanswered(self, event: Answered, error: SchedulerError, now: Instant) -> None:
         query = event.query
-        LOG.warning("The store did not answer a question: %s", error, extra={"action": "query_failed"})
+        kept = self.board.complaints.failed("question", type(query).__name__, now.boot)
+        if kept is not None:
+            LOG.warning(
+                "The store did not answer a question%s: %s", and_more(kept), error, extra={"action": "query_failed"}
+            )
         if isinstance(query, AskDue):
             self.discovery.failed(error)
         elif isinstance(query, AskOwned):
@@ -281,6 +308,7 @@ class Core:
             self._recall(now)
             self.board.commands.extend(self.commits.flush(now))
         self.stopping.finish(now)
+        self.board.flush_counts()
         commands, self.board.commands = self.board.commands, []
         return commands
 
@@ -322,6 +350,7 @@ class Core:
                 self._ask(question(ids, purpose="settle"))
         lease = self.board.options.lease_millis
         if now.boot >= self._watch_next:
+            # Until the answer tells when to look again.
             self._watch_next = now.boot + lease // 3
             ids = tuple(sorted(self._known_ids | set(self.members.peer_ids())))
             mine = f"{self.board.options.node_id}:{self.board.incarnation}"
@@ -329,10 +358,10 @@ class Core:
                 self._ask(AskHeartbeats(wanted))
             self._check_runs(now)
         if now.boot >= self._search_next:
-            self._search_next = now.boot + lease // 2
+            self._search_next = now.boot + lease
             self._ask(AskHeartbeats(None))
         if now.boot >= self._unplaced_next and self.board.may_act(now.boot):
-            self._unplaced_next = now.boot + lease
+            self._unplaced_next = now.boot + 2 * lease
             self._ask(AskUnplaced(200))
         if now.boot >= self._clock_next:
             self._clock_next = now.boot + CLOCK_CHECK

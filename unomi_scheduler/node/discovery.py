@@ -4,6 +4,7 @@ Discovery: finding work by search, whose it is, and when this node would claim i
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ..clock import Instant
@@ -14,14 +15,16 @@ from ..rules.placement import partition_of, share_of, targets
 from ..rules.readiness import ALWAYS_DUE, due_at
 from .board import Board
 from .commits import Change, replace_write
+from .complaints import and_more
 from .membership import Membership
 from .messages import AskDue
 
+LOG = logging.getLogger("unomi_scheduler.node")
 LOOK_AHEAD = 30_000
 GRACE = 1_000
 """Milliseconds after due from which a task may be claimed by a node whose share it is not in."""
 PAGE = 1_000
-LOW_WATER = 400
+LOW_WATER = 2_000
 MOST_ENTRIES = 5_000
 BACKLOG_SWEEP = 5_000
 """Milliseconds between two sweeps while there is more due work than fits the timeline."""
@@ -203,7 +206,7 @@ class Discovery:
         """
         for stored in malformed:
             if not self.board.commits.busy(Task, stored.record.id):
-                self.board.metrics.add("tasks.quarantined")
+                self.board.count("tasks.quarantined")
                 self.board.commits.submit(Rewrite(self, stored))
 
 
@@ -215,16 +218,9 @@ class Rewrite(Change):
     __slots__ = ("_discovery", "_stored")
 
     def __init__(self, discovery: Discovery, stored: Stored[Any]) -> None:
-        super().__init__()
+        super().__init__(Task, stored.record.id)
         self._discovery = discovery
         self._stored = stored
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The document.
-        """
-        return (Task, self._stored.record.id)
 
     def prepare(self, now: Instant) -> Write:
         """
@@ -240,10 +236,19 @@ class Rewrite(Change):
 
     def done(self, stored: Stored[Any], now: Instant) -> None:
         """
-        A task may be due here.
+        A task may be due here; what is none says so once.
         """
         if isinstance(stored.record, Task):
             self._discovery.offer(stored, now.wall)
+            return
+        kept = self._discovery.board.complaints.tell("quarantine", now.boot)
+        if kept is not None:
+            LOG.warning(
+                "The document %s%s is no task and was put in quarantine: %s. Put it right and remove its "
+                "quarantineReason, or delete it; unomi-scheduler doctor lists them",
+                stored.record.id, and_more(kept), stored.record.reason,
+                extra={"action": "quarantined", "task_id": stored.record.id},
+            )  # fmt: skip
 
     def lost(self, current: Stored[Any] | None, now: Instant) -> None:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..clock import Instant
 from ..model import Slot, Stored
@@ -102,7 +102,7 @@ class Lanes:
         """
         Another run holds the slot: its task stays queued here and looks again, or another node takes it.
         """
-        self.board.metrics.add("tasks.slot.conflicts")
+        self.board.count("tasks.slot.conflicts")
         lane.known = _if_free(current)
         lane.not_before = now.boot + LOOK_AGAIN
         lane.claim_id = None
@@ -147,6 +147,8 @@ class Lanes:
         """
         Tell whether a task is queued in a lane.
         """
+        if not self._lanes:
+            return False
         return any(
             entry.stored.record.id == task_id
             for lane in self._lanes.values()
@@ -171,17 +173,10 @@ class TakeSlot(Change):
     __slots__ = ("_claim_id", "_lane", "_lanes")
 
     def __init__(self, lanes: Lanes, lane: Lane) -> None:
-        super().__init__()
+        super().__init__(Slot, lane.task_type)
         self._lanes = lanes
         self._lane = lane
         self._claim_id = lane.claim_id
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The slot document.
-        """
-        return (Slot, self._lane.task_type)
 
     def _taken(self, now: Instant) -> Slot:
         board = self._lanes.board
@@ -238,18 +233,11 @@ class FreeSlot(Change):
     __slots__ = ("_board", "_claim_id", "_lane", "_stored")
 
     def __init__(self, board: Board, stored: Stored[Slot], claim_id: str, lane: Lane | None) -> None:
-        super().__init__()
+        super().__init__(Slot, stored.record.task_type)
         self._board = board
         self._stored = stored
         self._claim_id = claim_id
         self._lane = lane
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The slot document.
-        """
-        return (Slot, self._stored.record.task_type)
 
     def prepare(self, now: Instant) -> Write:
         """

@@ -11,8 +11,9 @@ from threading import Event, Thread
 from ..clock import Clock, Instant
 from ..errors import SchedulerError
 from ..model import Heartbeat
-from ..ports import Action, Result, TaskStore, Write
-from .lease import Lease, Step
+from ..ports import Action, Outcome, Result, TaskStore, Write
+from .complaints import Complaints, and_more
+from .lease import Lease, Step, until_beat
 
 LOG = logging.getLogger("unomi_scheduler.node")
 RETRY = 300
@@ -45,6 +46,7 @@ class Pulse:
         self._ending = Event()
         self._nudge = Event()
         self._rest = Event()
+        self._complaints = Complaints()
         self.lease = Lease(first())
         self._threads = [
             Thread(target=self._beat_loop, name="unomi-heartbeat", daemon=True),
@@ -98,7 +100,7 @@ class Pulse:
                 )  # fmt: skip
 
     def _beat_loop(self) -> None:
-        wait = self.lease.interval / 1000
+        wait = self._until_beat()
         while not self._ending.is_set():
             self._nudge.wait(wait)
             self._nudge.clear()
@@ -114,18 +116,32 @@ class Pulse:
     def _beat_once(self) -> float:
         now = self._clock.now()
         if not self._progressing(now):
-            LOG.error("The core does not move: no heartbeat", extra={"action": "core_stuck"})
+            if self._complaints.tell("stuck", now.boot) is not None:
+                LOG.error("The core does not move: no heartbeat", extra={"action": "core_stuck"})
             return RETRY / 1000
         outcome = self._store.write([self.lease.beat(now, self._advert)])[0]
         step = self.lease.answered(outcome, sent=now)
+        self._complain(outcome, now)
         if step is Step.READ:
             step = self._look()
         if step is Step.FENCED:
             self._rejoin()
             return 0.0
-        acknowledged = outcome.result is Result.WRITTEN
-        took = self._clock.now().boot - now.boot
-        return max(0, (self.lease.interval if acknowledged else RETRY) - took) / 1000
+        return self._until_beat() if outcome.result is Result.WRITTEN else RETRY / 1000
+
+    def _until_beat(self) -> float:
+        return until_beat(self._clock.now().wall, self.lease.document.lease_millis) / 1000
+
+    def _complain(self, outcome: Outcome, now: Instant) -> None:
+        if outcome.error is None:
+            self._complaints.worked("beat", now.boot)
+            return
+        kept = self._complaints.failed("beat", "beat", now.boot)
+        if kept is not None:
+            LOG.warning(
+                "The heartbeat was not written%s: %s", and_more(kept), outcome.error,
+                extra={"action": "heartbeat_refused"},
+            )  # fmt: skip
 
     def _look(self) -> Step:
         try:
@@ -149,6 +165,8 @@ class Pulse:
         while not self._ending.is_set():
             boot = self._clock.now().boot
             if self.lease.held(boot):
+                if told:
+                    LOG.info("The lease is held again: the node goes on", extra={"action": "lease_renewed"})
                 told = False
                 self._rest.wait(max(1, self.lease.until - boot) / 1000)
             else:

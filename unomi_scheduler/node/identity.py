@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,14 @@ from .lease import OBSERVER_SHARE
 
 TRIES = 20
 LOOK_EVERY = 0.2
+MOST_NOTED = 50
+"""How many incarnations before this one a lock file remembers."""
 
 
 class NodeLock:
     """
-    The lock file of a node id on this host. Whoever holds it proves that every earlier process of that id here is dead.
+    The lock file of a node id on this host. It names the incarnations that ran under it: whoever holds it proves those
+    dead. Of others it proves nothing: a process with another state folder has another lock file.
     """
 
     def __init__(self, folder: Path, node_id: str) -> None:
@@ -31,6 +35,7 @@ class NodeLock:
         self.path = folder / f"node-{safe}.lock"
         self._node_id = node_id
         self._file: int | None = None
+        self.former: frozenset[str] = frozenset()
 
     def acquire(self) -> None:
         """
@@ -44,15 +49,26 @@ class NodeLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip()
+            holder = _lines(descriptor)[0]
             os.close(descriptor)
             raise ConfigurationError(
                 f"Node id {self._node_id!r} is in use by process {holder or 'unknown'} on this host ({self.path}). "
                 "Stop that process, or give this one another node_id."
             ) from error
+        noted = _lines(descriptor)[1:][-MOST_NOTED:]
+        self.former = frozenset(noted)
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        os.pwrite(descriptor, "".join(f"{one}\n" for one in (os.getpid(), *noted)).encode(), 0)
         self._file = descriptor
+
+    def note(self, incarnation: str) -> None:
+        """
+        Write down an incarnation before it beats first; what cannot be written down is watched for a lease instead.
+        """
+        if self._file is not None:
+            with suppress(OSError):
+                os.lseek(self._file, 0, os.SEEK_END)
+                os.write(self._file, f"{incarnation}\n".encode())
 
     def release(self) -> None:
         """
@@ -61,6 +77,11 @@ class NodeLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _lines(descriptor: int) -> list[str]:
+    text = os.pread(descriptor, 100_000, 0).decode(errors="replace")
+    return text.split("\n")[:-1] or [""]
 
 
 def host_name() -> str:
@@ -75,15 +96,17 @@ def settle_predecessors(
     *,
     node_id: str,
     lease_millis: int,
-    lock_held: bool,
+    proven: frozenset[str],
     clock: Clock,
     pause: Callable[[float], object],
 ) -> list[Stored[Heartbeat]]:
     """
     Return the dead earlier incarnations of a node id, each marked by an acknowledged write.
 
-    With the lock file held, those of this host are dead at once; others are watched for a lease (at most, once for
-    all).
+    Those that the lock file proves dead are dead at once; others are watched for a lease (at most, once for all).
+
+    Args:
+        proven: the incarnations that ran under the lock file that is held now.
 
     Raises:
         ConfigurationError: one of them is alive.
@@ -94,7 +117,8 @@ def settle_predecessors(
     watched = [
         stored
         for stored in former
-        if stored.record.dead_by is None and not (lock_held and stored.record.host == host_name())
+        if stored.record.dead_by is None
+        and not (stored.record.incarnation in proven and stored.record.host == host_name())
     ]
     if watched:
         _watch(store, watched, lease_millis=lease_millis, clock=clock, pause=pause)

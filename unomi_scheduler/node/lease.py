@@ -21,6 +21,24 @@ OBSERVER_SHARE = 1.1
 """The part of the recorded lease after which an observer may call a silent node dead (P7)."""
 
 
+def beat_interval(lease_millis: int) -> int:
+    """
+    Return the milliseconds between two heartbeats.
+    """
+    return max(1, lease_millis // 3)
+
+
+def until_beat(wall: int, lease_millis: int) -> int:
+    """
+    Return the milliseconds until the next heartbeat: nodes beat at the same multiples of the interval.
+
+    So one read shortly after shows them all, and a silent node is noticed at once. Clocks that differ only cost reads.
+    """
+    interval = beat_interval(lease_millis)
+    wait = interval - wall % interval
+    return wait if wait > interval // 5 else wait + interval
+
+
 class Step(Enum):
     """
     What the heartbeat thread does next.
@@ -44,7 +62,6 @@ class Lease:
         self._version: Version | None = None
         self._unsure = False
         self._until = -1
-        self.interval = max(1, first.lease_millis // 3)
 
     @property
     def incarnation(self) -> str:

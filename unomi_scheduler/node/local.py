@@ -220,7 +220,7 @@ class Locals:
         if held:
             self._count(event)
         else:
-            self.board.metrics.add("tasks.fenced")
+            self.board.count("tasks.fenced")
         task = self.table.get(task_id)
         if task is None:
             return
@@ -262,8 +262,8 @@ class Locals:
     def _count(self, event: RunEnded) -> None:
         name = {Succeeded: "tasks.completed", Failed: "tasks.failed"}.get(type(event.verdict))
         if name is not None:
-            self.board.metrics.add(name)
-            self.board.metrics.add("tasks.execution.time", event.duration)
+            self.board.count(name)
+            self.board.count("tasks.execution.time", event.duration)
 
     def tell_all(self, signal: Signal) -> None:
         """

@@ -13,7 +13,12 @@ from ..clock import Instant
 from ..model import Heartbeat, Stored
 from ..ports import Action, Write
 from .commits import Change, replace_write
-from .lease import OBSERVER_SHARE
+from .lease import OBSERVER_SHARE, beat_interval
+
+AFTER_BEAT = 250
+"""Milliseconds after the common moment of heartbeats when they are read."""
+READS_A_LEASE = 15
+"""How often at most a peer that should have moved is looked at again, in a lease."""
 
 
 @dataclass(slots=True)
@@ -84,6 +89,21 @@ class Membership:
             if peer is not None and self._silent(peer, sent) and not peer.declaring:
                 suspects.append(peer)
         return suspects
+
+    def next_read(self, now: Instant) -> int:
+        """
+        Return when the heartbeats are read next (boot clock): after the common beat, soon again for a peer that has not
+        moved since, and at the very moment when a silent one may be declared dead.
+        """
+        interval = beat_interval(self.lease_millis)
+        last = self._last_read if self._last_read is not None else now.boot - interval
+        times = [now.boot + interval - (now.wall - AFTER_BEAT) % interval]
+        soon = last + max(100, self.lease_millis // READS_A_LEASE)
+        for peer in self.peers.values():
+            overdue = peer.since + beat_interval(peer.beat.lease_millis)
+            dead = peer.since + int(peer.beat.lease_millis * OBSERVER_SHARE) + 1
+            times.append(min(max(overdue, soon), dead if dead > last else max(overdue, soon)))
+        return min(times)
 
     def _update(self, stored: Stored[Heartbeat], sent: Instant, *, paused: bool) -> Peer | None:
         beat = stored.record
@@ -175,18 +195,11 @@ class Declare(Change):
     __slots__ = ("_members", "_peer", "_then")
 
     def __init__(self, members: Membership, peer: Peer, then: Any) -> None:
-        super().__init__()
+        super().__init__(Heartbeat, peer.beat.id)
         self._members = members
         self._peer = peer
         self._then = then
         peer.declaring = True
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The heartbeat document.
-        """
-        return (Heartbeat, self._peer.beat.id)
 
     def prepare(self, now: Instant) -> Write:
         """
@@ -235,16 +248,9 @@ class Bury(Change):
     __slots__ = ("_members", "_stored")
 
     def __init__(self, members: Membership, stored: Stored[Heartbeat]) -> None:
-        super().__init__()
+        super().__init__(Heartbeat, stored.record.id)
         self._members = members
         self._stored = stored
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The heartbeat document.
-        """
-        return (Heartbeat, self._stored.record.id)
 
     def prepare(self, now: Instant) -> Write:
         """
@@ -279,17 +285,10 @@ class DeclareUnknown(Change):
     __slots__ = ("_beat", "_members", "_then")
 
     def __init__(self, members: Membership, beat: Heartbeat, then: Any) -> None:
-        super().__init__()
+        super().__init__(Heartbeat, beat.id)
         self._members = members
         self._beat = beat
         self._then = then
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The heartbeat document.
-        """
-        return (Heartbeat, self._beat.id)
 
     def prepare(self, now: Instant) -> Write:
         """

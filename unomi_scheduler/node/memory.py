@@ -10,7 +10,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
+
+
+class _Timers(BackgroundScheduler):  # type: ignore[misc]
+    def _process_jobs(self) -> float | None:
+        try:
+            wait: float | None = super()._process_jobs()
+        except JobLookupError:
+            # A shutdown clears the jobs under the hands of the timer thread, which does not expect it.
+            if self.running:
+                raise
+            return None
+        return wait
 
 
 class MemoryTimers:
@@ -21,7 +34,7 @@ class MemoryTimers:
     def __init__(self, fire: Callable[[str], object]) -> None:
         self._fire = fire
         # A grace time would drop what a busy machine delays (the default is one second); one thread is enough to post.
-        self._scheduler = BackgroundScheduler(
+        self._scheduler = _Timers(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(1)},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1_000},

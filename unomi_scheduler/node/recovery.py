@@ -5,7 +5,6 @@ Recovery and self-audit: runs that nobody executes any more, of dead nodes (P11)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ..clock import Instant
 from ..model import Heartbeat, Slot, Stored, Task, TaskStatus
@@ -138,7 +137,7 @@ class Recovery:
         if self.board.commits.busy(Task, stored.record.id):
             return
         if stored.record.status is TaskStatus.RUNNING:
-            self.board.metrics.add("tasks.recovery.attempts")
+            self.board.count("tasks.recovery.attempts")
             self.board.commits.submit(Crash(self.board, stored, reason, counted=counted))
         elif stored.record.owner_incarnation is not None:
             self.board.commits.submit(Release(self.board, stored))
@@ -166,7 +165,7 @@ class Recovery:
         """
         Take an acknowledged death: look for what it left.
         """
-        self.board.metrics.add("nodes.declared.dead")
+        self.board.count("nodes.declared.dead")
         self.hurry()
 
     def _bury(self) -> None:
@@ -187,18 +186,11 @@ class Crash(Change):
     __slots__ = ("_board", "_counted", "_reason", "_stored")
 
     def __init__(self, board: Board, stored: Stored[Task], reason: str, *, counted: bool) -> None:
-        super().__init__()
+        super().__init__(Task, stored.record.id)
         self._board = board
         self._stored = stored
         self._reason = reason
         self._counted = counted
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The task document.
-        """
-        return (Task, self._stored.record.id)
 
     def prepare(self, now: Instant) -> Write:
         """
@@ -231,8 +223,8 @@ class Crash(Change):
         """
         Crashed and free: whoever has the executor goes on.
         """
-        self._board.metrics.add("tasks.crashed")
-        self._board.metrics.add("tasks.recovery.successes")
+        self._board.count("tasks.crashed")
+        self._board.count("tasks.recovery.successes")
         self._board.timeline.wrote(stored.record.id, stored.version)
         self._board.offer(stored, now.wall)
 

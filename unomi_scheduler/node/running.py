@@ -148,7 +148,7 @@ class Running:
         """
         The claim is acknowledged: start the run, unless this node may not any more (P7, P10).
         """
-        self.board.metrics.add("tasks.lock.acquired")
+        self.board.count("tasks.lock.acquired")
         if not self.board.may_act(now.boot):
             self.give_back(run)
             return
@@ -226,12 +226,11 @@ class Running:
         The end is acknowledged: count it, and put the task's next run on the timeline.
         """
         event = run.ended
-        metrics = self.board.metrics
         if event is not None:
             name = {Succeeded: "tasks.completed", Failed: "tasks.failed"}.get(type(event.verdict), "tasks.interrupted")
-            metrics.add(name)
-            metrics.add("tasks.execution.time", event.duration)
-        metrics.add("tasks.lock.released")
+            self.board.count(name)
+            self.board.count("tasks.execution.time", event.duration)
+        self.board.count("tasks.lock.released")
         self.settled(run)
         self.board.offer(stored, now.wall)
 
@@ -240,7 +239,7 @@ class Running:
         The run is not the task's any more: drop its outcome, count it, and free a cancelled task of its owner (P4,
         P17).
         """
-        self.board.metrics.add("tasks.fenced")
+        self.board.count("tasks.fenced")
         self.report_refused(run, run.receipts, LeaseLost("this run does not own its task any more"))
         self.settled(run)
         if current is not None:
@@ -260,7 +259,7 @@ class Running:
         """
         The claim was lost to somebody else.
         """
-        self.board.metrics.add("tasks.lock.conflicts")
+        self.board.count("tasks.lock.conflicts")
         self.settled(run)
         if current is not None:
             self.board.offer(current, now.wall)

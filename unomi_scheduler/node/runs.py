@@ -23,6 +23,9 @@ class Pool(Enum):
     SYSTEM = auto()
     """Worker threads for system tasks, so that the node's own duties never wait for users' tasks."""
 
+    # A member is a key several times a run; by identity it is one in C.
+    __hash__ = object.__hash__
+
 
 class Signal(Enum):
     """

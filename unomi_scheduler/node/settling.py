@@ -5,7 +5,7 @@ a conflict.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..clock import Instant
 from ..errors import InvalidTask, LeaseLost, SchedulerError
@@ -30,16 +30,9 @@ class RunChange(Change):
     __slots__ = ("_run", "_table")
 
     def __init__(self, table: Running, run: Run) -> None:
-        super().__init__()
+        super().__init__(Task, run.task_id)
         self._table = table
         self._run = run
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The task document.
-        """
-        return (Task, self._run.task_id)
 
     def _note(self, stored: Stored[Task]) -> None:
         self._run.stored = stored
@@ -62,7 +55,7 @@ class Claim(RunChange):
         Claim what was read, unless this node may not act any more.
         """
         run, board = self._run, self._table.board
-        board.metrics.add("tasks.lock.attempts")
+        board.count("tasks.lock.attempts")
         if not board.may_act(now.boot):
             self._table.settled(run)
             board.offer(run.before, now.wall)
@@ -260,7 +253,7 @@ class GiveBack(RunChange):
         Free for everybody.
         """
         self._note(stored)
-        self._table.board.metrics.add("tasks.given.back")
+        self._table.board.count("tasks.given.back")
         self._table.settled(self._run)
         self._table.board.offer(stored, now.wall)
 
@@ -279,16 +272,9 @@ class Release(Change):
     __slots__ = ("_board", "_stored")
 
     def __init__(self, board: Board, stored: Stored[Task]) -> None:
-        super().__init__()
+        super().__init__(Task, stored.record.id)
         self._board = board
         self._stored = stored
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The task document.
-        """
-        return (Task, self._stored.record.id)
 
     def prepare(self, now: Instant) -> Write | None:
         """

@@ -123,7 +123,7 @@ class Node:
                 store,
                 node_id=self.options.node_id,
                 lease_millis=self.options.lease_millis,
-                lock_held=self._lock is not None,
+                proven=self._lock.former if self._lock is not None else frozenset(),
                 clock=self._clock,
                 pause=Flag().wait,
             )
@@ -143,7 +143,8 @@ class Node:
             raise
         for stored in dead:
             self._core.members.died(stored)
-        self._core.board.incarnation = self._core.members.incarnation = self._pulse.lease.incarnation
+        self._core.board.become(self._pulse.lease.incarnation)
+        self._core.members.incarnation = self._pulse.lease.incarnation
         self._core.store_bound = True
 
     def bind(self, store: TaskStore | None) -> None:
@@ -289,9 +290,12 @@ class Node:
         return not self._core.store_bound or self._lease_held(self._clock.now().boot)
 
     def _first_beat(self) -> Heartbeat:
+        incarnation = self._fresh_id()
+        if self._lock is not None:
+            self._lock.note(incarnation)
         return Heartbeat(
             node_id=self.options.node_id,
-            incarnation=self._fresh_id(),
+            incarnation=incarnation,
             counter=0,
             lease_millis=self.options.lease_millis,
             started_at=self._started_at,

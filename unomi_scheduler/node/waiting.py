@@ -117,17 +117,10 @@ class Settle(Change):
     __slots__ = ("_judgement", "_stored", "_waiting")
 
     def __init__(self, waiting: Waiting, stored: Stored[Task], judgement: Judgement) -> None:
-        super().__init__()
+        super().__init__(Task, stored.record.id)
         self._waiting = waiting
         self._stored = stored
         self._judgement = judgement
-
-    @property
-    def key(self) -> tuple[type[Any], str]:
-        """
-        The task document.
-        """
-        return (Task, self._stored.record.id)
 
     def prepare(self, now: Instant) -> Write:
         """

@@ -82,16 +82,20 @@ class Scheduler(Making):
             wiring.node.start()
             self._started = True
 
-    def stop(self, timeout: timedelta | None = None) -> None:
+    def stop(self, timeout: timedelta | None = None, *, exiting: bool = False) -> None:
         """
         Claim nothing more, let runs end, and leave the cluster; harmless when repeated or before a start.
 
+        Runs that can resume are told at once, the others when their time is over.
+
         Args:
             timeout: how long runs may take to end; by default the setting `drain_timeout`.
+            exiting: the process ends right after this call, so that what has not ended may go on elsewhere now. Without
+                it such a run keeps its task, and this node its heartbeat, until its body returns.
         """
         wiring = self._wiring
         if self._started:
-            wiring.node.stop(None if timeout is None else timeout // _MILLISECOND)
+            wiring.node.stop(None if timeout is None else timeout // _MILLISECOND, exiting=exiting)
         # Bodies that have not returned keep their heartbeat, and so the store (P18).
         if not self._started or not wiring.node.running:
             wiring.close()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
@@ -20,10 +20,23 @@ import orjson
 
 from ..clock import Clock
 from ..model import Heartbeat, JsonObject, Malformed, Page, Slot, Stored, Task, Version
-from ..ports import LIST_CAP, Action, DueQuery, Found, Outcome, OwnedQuery, Result, StoreReport, TaskQuery, Write
+from ..ports import (
+    LIST_CAP,
+    OVERDUE,
+    Action,
+    DueQuery,
+    Found,
+    Outcome,
+    OwnedQuery,
+    Result,
+    StoreReport,
+    TaskQuery,
+    Write,
+)
 from .batches import Kind, body_of, check_batch, kind_of
 from .bodies import found, read_heartbeats, read_slots, read_task, stored_task
 from .fields import fields_of, fields_of_document
+from .findings import quarantine_problem, unreadable_problem
 from .memory_view import Row, TaskView
 
 PRIMARY_TERM = 1
@@ -154,9 +167,21 @@ class MemoryStore:
         return self._clock.now().wall
 
     def check(self) -> StoreReport:
+        now = self.clock()
         with self._data.lock:
             counts = {kind.value: str(len(rows)) for kind, rows in self._data.rows.items()}
-        return StoreReport(facts={"store": "memory", "identity": self._data.identity, **counts})
+            tasks = sorted(self._data.rows[Kind.TASKS].items())
+        aside = [(task_id, row.fields.quarantine) for task_id, row in tasks if row.fields.quarantine is not None]
+        late = [row.fields for _, row in tasks if row.fields.due is not None and row.fields.due <= now - OVERDUE]
+        unread = self.find_unplaced(limit=len(tasks)).malformed
+        return StoreReport(
+            facts={"store": "memory", "identity": self._data.identity, **counts},
+            problems=(*quarantine_problem(len(aside), aside), *unreadable_problem(unread)),
+            now=now,
+            nodes=tuple(one.record for one in self.heartbeats() if one.record.dead_by is None),
+            overdue=Counter(fields.task_type for fields in late if fields.task_type is not None),
+            quarantined=len(aside),
+        )
 
     def _apply(self, write: Write, body: bytes | Outcome) -> Outcome:
         if isinstance(body, Outcome):

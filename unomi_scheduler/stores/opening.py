@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import threading
 
-from ..clock import Clock
-from ..errors import ConfigurationError
-from ..ports import TaskStore
+from ..clock import Clock, SystemClock
+from ..config import Settings
+from ..errors import ConfigurationError, SchedulerError
+from ..ports import StoreReport, TaskStore
 from .memory import MemoryStore
 from .options import ElasticsearchOptions
 from .sqlite import SqliteStore
@@ -36,6 +37,25 @@ def open_store(
     store = _store(url, clock=clock, index_prefix=index_prefix, options=elasticsearch or ElasticsearchOptions())
     store.open()
     return store
+
+
+def examine_store(settings: Settings, *, clock: Clock | None = None) -> StoreReport:
+    """
+    Look at the store of these settings as it stands, without making or changing anything. Never raises for its state.
+    """
+    if settings.store is None:
+        return StoreReport(problems=("no store is bound: only memory tasks run; set `store` or call bind_store(url)",))
+    options = ElasticsearchOptions(**settings.elasticsearch.options())
+    try:
+        store = _store(
+            settings.store, clock=clock or SystemClock(), index_prefix=settings.index_prefix, options=options
+        )
+    except SchedulerError as error:
+        return StoreReport(problems=(str(error),))
+    try:
+        return store.check()
+    finally:
+        store.close()
 
 
 def _store(url: str, *, clock: Clock, index_prefix: str, options: ElasticsearchOptions) -> TaskStore:

@@ -66,6 +66,9 @@ class SqliteStore:
                 connection.close()
 
     def close(self) -> None:
+        if not self._connections:
+            # Without a connection there is nothing to write back, nor a reason to make the gate's file.
+            return
         try:
             with self._gate.held(self._timeout):
                 self._connections.close()
@@ -139,7 +142,7 @@ class SqliteStore:
         return self._clock.now().wall
 
     def check(self) -> StoreReport:
-        return report(self._path, self._connections)
+        return report(self, self._path, self._connections)
 
     def _check_place(self) -> None:
         folder = Path(self._path).parent

@@ -46,6 +46,13 @@ class Connections:
         # Closed only by `close`, under the gate, since the last connection to close writes the log back into the file.
         self._retired: list[_Connection] = []
 
+    def __bool__(self) -> bool:
+        """
+        Whether any connection is kept.
+        """
+        with self._lock:
+            return bool(self._idle or self._retired)
+
     @contextmanager
     def one(self) -> Iterator[sqlite3.Connection]:
         """

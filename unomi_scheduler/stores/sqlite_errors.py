@@ -27,6 +27,9 @@ def explained(error: sqlite3.Error, path: str) -> SchedulerError:
         return ConfigurationError(f"{path}: {error}; move the file away, or put a sound database there")
     if code in _ACCESS and not _accessible(path):
         return ConfigurationError(f"{path}: {error}; the file and its folder must be readable and writable")
+    if code == sqlite3.SQLITE_FULL:
+        folder = Path(path).parent
+        return StoreRefused(f"{path}: {error}; free space in {folder}, then it goes on by itself; nothing was done")
     if code == sqlite3.SQLITE_ERROR:
         return ConfigurationError(f"{path}: {error}; this is no database of the scheduler, or it was never opened")
     return StoreRefused(f"{path}: {error}; nothing was done")

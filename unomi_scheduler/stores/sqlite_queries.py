@@ -143,6 +143,21 @@ def completed(*, before: int, limit: int) -> Query:
     return Query(sql, (before, limit + 1))
 
 
+def quarantined(*, limit: int) -> Query:
+    """
+    Return the query for the first documents in quarantine: id and reason.
+    """
+    return Query("SELECT id, quarantine FROM tasks WHERE quarantine IS NOT NULL ORDER BY id LIMIT ?", (limit,))
+
+
+def overdue(*, before: int) -> Query:
+    """
+    Return the query that counts by type the tasks that were due at a moment and that nobody claimed.
+    """
+    sql = "SELECT task_type, count(*) FROM tasks INDEXED BY tasks_due WHERE due <= ? AND task_type IS NOT NULL"
+    return Query(f"{sql} GROUP BY task_type", (before,))
+
+
 def listed_ids(query: TaskQuery) -> Query:
     """
     Return the query for the ids of one page of a list.

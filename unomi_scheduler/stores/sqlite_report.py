@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SchedulerError
-from ..ports import StoreReport
+from ..ports import OVERDUE, StoreReport, TaskStore
+from . import sqlite_queries as queries
 from .batches import Kind
+from .findings import SHOWN, quarantine_problem, unreadable_problem
 from .local_disk import file_system_of, on_network
 from .sqlite_connections import Connections
+from .sqlite_schema import SCHEMA_VERSION
 
 # Before it, two connections that write or checkpoint at once could damage the file; the gate keeps ours apart.
 _WAL_RESET_FIXED = (3, 51, 3)
 _LOW_SPACE = 100_000_000
+_UNREAD_LOOKED_AT = 100
 
 
-def report(path: str, connections: Connections) -> StoreReport:
+def report(store: TaskStore, path: str, connections: Connections) -> StoreReport:
     """
     Look at the file, its place and its content.
     """
@@ -33,10 +38,29 @@ def report(path: str, connections: Connections) -> StoreReport:
     try:
         with connections.one() as connection:
             facts |= _content(connection)
+            problems.extend(_schema(facts, path))
             problems.extend(_damage(connection, path))
+        return _with_documents(store, connections, StoreReport(facts=facts, problems=tuple(problems)))
     except (SchedulerError, LookupError, UnicodeError) as error:
         problems.append(str(error))
     return StoreReport(facts=facts, problems=tuple(problems))
+
+
+def _with_documents(store: TaskStore, connections: Connections, so_far: StoreReport) -> StoreReport:
+    now = store.clock()
+    with connections.one() as connection:
+        (count,) = connection.execute("SELECT count(*) FROM tasks WHERE quarantine IS NOT NULL").fetchone()
+        some = connection.execute(*queries.quarantined(limit=SHOWN)).fetchall()
+        overdue = dict(connection.execute(*queries.overdue(before=now - OVERDUE)))
+    unread = store.find_unplaced(limit=_UNREAD_LOOKED_AT).malformed
+    return replace(
+        so_far,
+        problems=(*so_far.problems, *quarantine_problem(count, some), *unreadable_problem(unread)),
+        now=now,
+        nodes=tuple(one.record for one in store.heartbeats() if one.record.dead_by is None),
+        overdue=overdue,
+        quarantined=count,
+    )
 
 
 def _version() -> str:
@@ -73,6 +97,12 @@ def _content(connection: sqlite3.Connection) -> dict[str, str]:
     for kind in Kind:
         facts[kind.value] = str(connection.execute(f"SELECT count(*) FROM {kind}").fetchone()[0])
     return facts
+
+
+def _schema(facts: Mapping[str, str], path: str) -> Iterator[str]:
+    there = facts.get("schema", "none")
+    if there != str(SCHEMA_VERSION):
+        yield f"{path} has schema {there}, this version knows {SCHEMA_VERSION}: upgrade the scheduler"
 
 
 def _damage(connection: sqlite3.Connection, path: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ What an answer means: outcomes of a bulk, records of a search, and the error beh
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeGuard
@@ -168,8 +169,14 @@ def _unanswered(error: TransportError) -> tuple[Result, SchedulerError]:
         advice = "set ca_certs to the authority that signed it"
         return Result.REFUSED, ConfigurationError(f"the server's certificate is not trusted, {advice}: {cause}")
     if unsent(error):
-        return Result.REFUSED, StoreRefused(f"no connection to the store: {cause}")
-    return Result.UNKNOWN, StoreUnavailable(f"no answer from the store: {error.message} ({cause})")
+        return Result.REFUSED, StoreRefused(f"no connection to the store: {_plainly(cause)}")
+    return Result.UNKNOWN, StoreUnavailable(f"no answer from the store: {_plainly(cause or error.message)}")
+
+
+def _plainly(cause: object) -> str:
+    # The library's words without the pool and the connection they happened in.
+    text = str(cause).rpartition("Failed to establish a new connection: ")[2]
+    return re.sub(r"^HTTPS?Connection(Pool)?\([^)]*\): ", "", text).rstrip(".")
 
 
 def version_of(hit: Json) -> Version:

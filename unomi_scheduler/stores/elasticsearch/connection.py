@@ -4,6 +4,7 @@ One client: hosts, credentials and a time-out, and what a failed request means.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -13,12 +14,14 @@ from elastic_transport import ConnectionError as Disconnected
 from elastic_transport import JsonSerializer, TransportError
 from elasticsearch import ApiError, Elasticsearch
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, StoreUnavailable
 from ...ports import Outcome
 from ..options import ElasticsearchOptions
 from . import answers
 
 CONNECTIONS = 10
+# It warns at each failed request; whoever asked says it in our words, and not each time.
+logging.getLogger("elastic_transport.node_pool").setLevel(logging.ERROR)
 _DEFAULT_PORT = 9200
 _JSON = {"accept": "application/json"}
 _JSON_BODY = {"accept": "application/json", "content-type": "application/json"}
@@ -121,6 +124,16 @@ class Connection:
                 if not answers.unsent(error):
                     raise
         return self._client.perform_request(method, path, **request).body
+
+
+def out_of_reach(hosts: Sequence[str], error: StoreUnavailable) -> str:
+    """
+    Return what to say when nobody answers at these addresses, and what to do.
+    """
+    return (
+        f"Elasticsearch at {', '.join(hosts)} cannot be used: {error}; is it running? Start it, or set `store` to the "
+        "right address, then try again"
+    )
 
 
 def _parts(url: str) -> list[str]:

@@ -9,17 +9,21 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version as installed
 from typing import Any
 
-from ...errors import ConfigurationError, SchedulerError
-from ...ports import StoreReport
-from . import mapping
+from ...errors import ConfigurationError, SchedulerError, StoreUnavailable
+from ...model import Heartbeat
+from ...ports import OVERDUE, StoreReport
+from ..findings import SHOWN, quarantine_problem, unreadable_problem
+from . import answers, mapping, queries
 from .answers import PermissionDeniedError
-from .connection import Connection
+from .connection import Connection, out_of_reach
 from .indices import Described, Indices, newer
 from .mapping import Kind
 
 _OLDEST = (8, 19)
 _BLOCKS = ("read_only", "read_only_allow_delete", "write", "metadata", "read")
 _PRIVILEGES = ("manage", "read", "write")
+_UNREAD_LOOKED_AT = 100
+_TYPES_COUNTED = 1_000
 
 
 class _Examination:
@@ -30,6 +34,11 @@ class _Examination:
     def __init__(self, connection: Connection, indices: Indices) -> None:
         self.facts: dict[str, str] = {}
         self.problems: list[str] = []
+        self.now: int | None = None
+        self.nodes: tuple[Heartbeat, ...] = ()
+        self.overdue: dict[str, int] = {}
+        self.quarantined = 0
+        self._there: set[Kind] = set()
         self._denied: list[str] = []
         self._connection = connection
         self._indices = indices
@@ -43,10 +52,26 @@ class _Examination:
                 self._probe(one)
             for kind in Kind:
                 self._probe(lambda kind=kind: self._index(kind))  # type: ignore[misc]
+            self._missing_indices()
+            for kind, look in (
+                (Kind.TASK, self._documents),
+                (Kind.TASK, self._clock),
+                (Kind.TASK, self._overdue),
+                (Kind.NODE, self._nodes),
+            ):
+                if kind in self._there:
+                    self._probe(look)
         if self.facts.get("privileges") != "missing":
             # Where the list of missing privileges is known it says all of this once.
             self.problems.extend(self._denied[:1])
-        return StoreReport(facts=self.facts, problems=tuple(dict.fromkeys(self.problems)))
+        return StoreReport(
+            facts=self.facts,
+            problems=tuple(dict.fromkeys(self.problems)),
+            now=self.now,
+            nodes=self.nodes,
+            overdue=self.overdue,
+            quarantined=self.quarantined,
+        )
 
     def _probe(self, look: Callable[[], None]) -> bool:
         try:
@@ -62,6 +87,16 @@ class _Examination:
         return self._connection.read("GET", path, **params) or {}
 
     def _server(self) -> None:
+        try:
+            self._versions()
+        except StoreUnavailable as error:
+            raise StoreUnavailable(out_of_reach(self._connection.hosts, error)) from error
+        except PermissionDeniedError:
+            raise
+        except ConfigurationError as error:
+            raise ConfigurationError(f"Elasticsearch at {self.facts['hosts']}: {error}") from error
+
+    def _versions(self) -> None:
         nodes = self._read("/_nodes/_local", filter_path="nodes.*.version").get("nodes") or {}
         version = next((str(node.get("version", "")) for node in nodes.values()), "")
         self.facts["server"] = version or "unknown"
@@ -114,9 +149,47 @@ class _Examination:
         if found is None:
             self.facts[alias] = "missing; it is created when a scheduler starts"
             return
+        self._there.add(kind)
         count = self._connection.read("POST", f"/{alias}/_count").get("count", 0)
         self.facts[alias] = f"{found.name}, {count} documents, mapping version {found.mapping_version}"
         self.problems.extend(_index_problems(found))
+
+    def _missing_indices(self) -> None:
+        # None at all is how a server looks before the first start.
+        aliases = [self._indices.alias(kind) for kind in Kind]
+        gone = [alias for alias in aliases if self.facts.get(alias, "").startswith("missing")]
+        if gone and self._there:
+            self.problems.append(
+                f"the index {' and the index '.join(gone)} is missing: start a scheduler again, which creates it, or "
+                "restore it from a snapshot"
+            )
+
+    def _search(self, kind: Kind, body: Any) -> Any:
+        return self._connection.read("POST", f"/{self._indices.alias(kind)}/_search", body) or {}
+
+    def _documents(self) -> None:
+        found = self._search(Kind.TASK, queries.quarantined(limit=SHOWN)).get("hits") or {}
+        self.quarantined = (found.get("total") or {}).get("value", 0)
+        some = [(hit["_id"], str(hit["_source"].get("quarantineReason"))) for hit in found.get("hits", ())]
+        self.problems.extend(quarantine_problem(self.quarantined, some))
+        unplaced = self._search(Kind.TASK, queries.unplaced(limit=_UNREAD_LOOKED_AT)).get("hits") or {}
+        read = [answers.stored_task(hit) for hit in unplaced.get("hits", ())]
+        self.problems.extend(unreadable_problem(one for one in read if answers.is_malformed(one)))
+
+    def _clock(self) -> None:
+        nodes = self._read("/_nodes/_local/stats/os", filter_path="nodes.*.timestamp").get("nodes") or {}
+        self.now = next((int(node["timestamp"]) for node in nodes.values()), None)
+
+    def _overdue(self) -> None:
+        if self.now is not None:
+            body = queries.overdue(before=self.now - OVERDUE, types=_TYPES_COUNTED)
+            types = (self._search(Kind.TASK, body).get("aggregations") or {}).get("types") or {}
+            self.overdue = {str(one["key"]): one["doc_count"] for one in types.get("buckets", ())}
+
+    def _nodes(self) -> None:
+        found = self._search(Kind.NODE, queries.everything()).get("hits") or {}
+        read = [answers.stored_heartbeat(hit) for hit in found.get("hits", ())]
+        self.nodes = tuple(one.record for one in read if one is not None and one.record.dead_by is None)
 
 
 def examine(connection: Connection, indices: Indices) -> StoreReport:

@@ -154,6 +154,21 @@ def taken() -> Json:
     return everything() | {"query": _all_of([_exists("claimId")])}
 
 
+def quarantined(*, limit: int) -> Json:
+    """
+    Return the search for the first documents in quarantine, and how many there are.
+    """
+    return {"query": _in_quarantine(), "size": limit, "_source": ["quarantineReason"], "track_total_hits": True}
+
+
+def overdue(*, before: int, types: int) -> Json:
+    """
+    Return the search that counts by type the tasks that were due at a moment and that nobody claimed.
+    """
+    counts = {"types": {"terms": {"field": "taskType", "size": types}}}
+    return {"query": _until("dueDate", before), "size": 0, "track_total_hits": False, "aggs": counts}
+
+
 def page(query: TaskQuery) -> Json:
     """
     Return the search for one page of a list.

@@ -15,7 +15,7 @@ from ...ports import Action, DueQuery, Found, Outcome, OwnedQuery, Result, Store
 from ..options import ElasticsearchOptions
 from . import answers, bulk, doctor, queries
 from .bulk import Operation
-from .connection import Connection
+from .connection import Connection, out_of_reach
 from .indices import Indices
 from .mapping import Kind
 
@@ -58,11 +58,9 @@ class ElasticsearchStore:
             for kind in Kind:
                 self._indices.ensure(kind, self._connection)
         except StoreUnavailable as error:
-            hosts = ", ".join(self._connection.hosts)
-            raise StoreUnavailable(
-                f"Elasticsearch at {hosts} cannot be used: {error}. Tried for {self._connection.timeout:g} s a request "
-                "to find or make its indices; is it running, and is the address right?"
-            ) from error
+            raise StoreUnavailable(out_of_reach(self._connection.hosts, error)) from error
+        except ConfigurationError as error:
+            raise type(error)(f"Elasticsearch at {', '.join(self._connection.hosts)}: {error}") from error
 
     def close(self) -> None:
         self._connection.close()

@@ -1,0 +1,3 @@
+"""
+Clusters of real processes on Elasticsearch.
+"""

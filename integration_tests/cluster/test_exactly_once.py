@@ -1,0 +1,19 @@
+"""
+Three processes, ten thousand tasks, on Elasticsearch.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# It asks pytest to explain the asserts of the module that is imported after it.
+pytest.register_assert_rewrite("tests.cluster.exactly_once")
+
+# isort: split
+from tests.cluster.exactly_once import ExactlyOnce  # noqa: E402 - see above
+
+
+class TestOnElasticsearch(ExactlyOnce):
+    """
+    Also when one process is killed half-way.
+    """

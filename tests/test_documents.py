@@ -15,7 +15,7 @@ from tests.strategies import tasks
 from unomi_scheduler.errors import InvalidTask
 from unomi_scheduler.model import Malformed, Task, TaskStatus, TimeUnit
 from unomi_scheduler.rules.placement import partition_of
-from unomi_scheduler.stores import documents
+from unomi_scheduler.stores import reading
 from unomi_scheduler.stores.documents import (
     decode_heartbeat,
     decode_slot,
@@ -195,9 +195,9 @@ def test_both_ways_of_reading_agree(task: Task) -> None:
     """
     document = orjson.loads(encode(task))
 
-    assert documents._decode_checked(document) == documents.decode_task(document) == task
+    assert reading.checked(document) == reading.decode_task(document) == task
     if task.id and task.task_type and task.creation_date:
-        assert documents._quick(document) is not None
+        assert reading.quick(document) is not None
 
 
 @pytest.mark.parametrize(
@@ -219,4 +219,4 @@ def test_what_is_not_just_right_is_left_to_the_checked_way(change: dict[str, obj
     """
     document = orjson.loads(encode(make_task())) | change
 
-    assert documents._quick(document) is None
+    assert reading.quick(document) is None

@@ -15,7 +15,7 @@ from tests.simulation.world import EPOCH, Faults, World
 from unomi_scheduler.errors import InvalidTransition, StoreRefused
 from unomi_scheduler.model import Slot, Stored, Task, TaskStatus, TimeUnit
 from unomi_scheduler.node.commits import Commits
-from unomi_scheduler.node.membership import Declare
+from unomi_scheduler.node.deaths import Declare
 from unomi_scheduler.node.recovery import Recovery
 from unomi_scheduler.node.settling import Claim
 from unomi_scheduler.ports import Action, Outcome, Result, Write

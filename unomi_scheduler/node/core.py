@@ -18,10 +18,11 @@ from ..ports import Found
 from .board import Board
 from .commits import Change, Commits
 from .complaints import and_more
+from .deaths import Declare
 from .discovery import EXCLUSIVE, Discovery
 from .exclusive import Lanes
 from .local import Locals, MemoryTable
-from .membership import Declare, Membership
+from .membership import Membership
 from .messages import (
     Answered,
     Ask,
@@ -178,7 +179,7 @@ class Core:
             kept = complaints.failed("write", kind.__name__, now.boot)
         if kept is not None:
             LOG.warning(
-                "A write of %s was not done%s: %s", document_id, and_more(kept), error,
+                "A write of %s was not acknowledged%s: %s", document_id, and_more(kept), error,
                 extra={"action": "write_refused"},
             )  # fmt: skip
 

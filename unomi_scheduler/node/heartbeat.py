@@ -139,7 +139,7 @@ class Pulse:
         kept = self._complaints.failed("beat", "beat", now.boot)
         if kept is not None:
             LOG.warning(
-                "The heartbeat was not written%s: %s", and_more(kept), outcome.error,
+                "The heartbeat was not acknowledged%s: %s", and_more(kept), outcome.error,
                 extra={"action": "heartbeat_refused"},
             )  # fmt: skip
 

@@ -12,7 +12,8 @@ from ..ports import Found, OwnedQuery, Write
 from ..rules import outcomes
 from .board import Board
 from .commits import Change, replace_write
-from .membership import Bury, DeclareUnknown, Membership
+from .deaths import Bury, DeclareUnknown
+from .membership import Membership
 from .messages import AskHeartbeats, AskOwned, AskSlots
 from .running import Running
 from .settling import Release

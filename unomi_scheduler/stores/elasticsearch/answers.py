@@ -176,7 +176,8 @@ def _unanswered(error: TransportError) -> tuple[Result, SchedulerError]:
 def _plainly(cause: object) -> str:
     # The library's words without the pool and the connection they happened in.
     text = str(cause).rpartition("Failed to establish a new connection: ")[2]
-    return re.sub(r"^HTTPS?Connection(Pool)?\([^)]*\): ", "", text).rstrip(".")
+    text = re.sub(r"^HTTPS?Connection(Pool)?\([^)]*\): ", "", text)
+    return re.sub(r"\. \(read timeout=([\d.]+)\)$", lambda found: f" after {float(found[1]):.1f} s", text)
 
 
 def version_of(hit: Json) -> Version:

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from tests.waiting import PATIENCE, ended, eventually, told
 from unomi_scheduler import (
     AsyncTaskContext,
     Callback,
+    ConfigurationError,
     InvalidTask,
     Scheduler,
     Settings,
@@ -51,6 +54,7 @@ from unomi_scheduler.ports import OVERDUE, Action, Outcome, Result, Write
 from unomi_scheduler.stores import sqlite, sqlite_transaction
 from unomi_scheduler.stores.memory import MemoryStore
 from unomi_scheduler.stores.sqlite import SqliteStore
+from unomi_scheduler.stores.sqlite_errors import explained
 from unomi_shell import examination
 
 # --- executors
@@ -463,6 +467,35 @@ def test_a_file_that_is_no_database_is_said_by_every_command(tmp_path: Path) -> 
     for line in said.values():
         assert line.endswith(f"{path}: file is not a database; move the file away, or put a sound database there")
     assert path.read_text() == "a letter to someone " * 100
+
+
+def test_a_state_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """
+    As on a full disk: an error of ours with what to do, before anything runs.
+    """
+    (tmp_path / "state").write_text("a file")
+    made = Scheduler(store=f"sqlite:///{tmp_path}/tasks.db", node_id="a", state_dir=tmp_path / "state")
+
+    with pytest.raises(ConfigurationError, match=r"lock file .*cannot be written.*set state_dir to a folder"):
+        made.start()
+
+
+@pytest.mark.parametrize(
+    ("free", "advice"), [(0, "free space in {folder}, then it goes on"), (2**30, "look after the disk of {folder}")]
+)
+def test_an_error_of_the_disk_is_said_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, advice: str
+) -> None:
+    """
+    SQLite calls a disk without room for its shared memory an I/O error.
+    """
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    said = explained(error, str(tmp_path / "tasks.db"))
+
+    assert isinstance(said, StoreRefused)
+    assert advice.format(folder=tmp_path) in str(said)
 
 
 class Disk:

@@ -5,6 +5,7 @@ How work spreads over nodes.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from itertools import count
 
 from tests.cluster.nodes import Cluster, Said
@@ -88,7 +89,7 @@ class TestEvenShares:
         cluster.schedule("plain", *ids, period=1_000)
         two = shares(cluster, ids)
         cluster.start("clara")
-        three = shares(cluster, ids, "clara")
+        three = shares(cluster, ids)
         print("two nodes:", dict(two), "three nodes:", dict(three))
 
         assert set(two) == set(NAMES[:2])
@@ -97,27 +98,25 @@ class TestEvenShares:
         assert min(three.values()) >= three.total() / 4
 
 
-def shares(cluster: Cluster, ids: list[str], joins: str = "anna") -> Counter[str]:
+def shares(cluster: Cluster, ids: list[str]) -> Counter[str]:
     """
-    Return how many of four periods' runs each node did, from when all nodes were at work.
+    Return how many of four periods' runs each node did, from when the nodes know each other.
     """
-    cluster.eventually(lambda: ran_on(cluster.said("start"), joins), what=f"{joins} works", within=20)
-    everybody = {node.name for node in cluster.nodes}
-    begin = len(cluster.said("start"))
+    names = tuple(node.name for node in cluster.nodes)
+    owners = {one: owner_of(one, names) for one in ids}
 
-    def all_at_work() -> int | None:
-        # One whole round in which everybody took part: from here on they know each other.
-        said = cluster.said("start")
-        return len(said) if {one.node for one in said[begin:][-len(ids) :]} == everybody else None
+    def settled() -> int | None:
+        # One round in which nearly each task ran on the node that the hash gives it.
+        said = [one for one in cluster.said("start") if one.task in owners]
+        right = sum(one.node == owners[one.task] for one in said[-len(ids) :])
+        return len(said) if right >= len(ids) - 2 else None
 
-    first = cluster.eventually(all_at_work, what="all at work", within=20)
-    number = 4 * len(ids)
-    cluster.eventually(lambda: len(cluster.said("start")) >= first + number, what="four rounds", within=20)
-    return Counter(one.node for one in cluster.said("start")[first : first + number])
+    first = cluster.eventually(settled, what="the nodes know each other", within=30)
+    last = first + 4 * len(ids)
+    runs = cluster.eventually(lambda: _runs(cluster, owners, last), what="four rounds", within=20)
+    return Counter(one.node for one in runs[first:last])
 
 
-def ran_on(said: list[Said], name: str) -> bool:
-    """
-    Tell whether a node ran anything.
-    """
-    return any(one.node == name for one in said)
+def _runs(cluster: Cluster, ids: Collection[str], number: int) -> list[Said] | None:
+    found = [one for one in cluster.said("start") if one.task in ids]
+    return found if len(found) >= number else None

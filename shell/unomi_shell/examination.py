@@ -83,7 +83,8 @@ def _number(count: int) -> str:
 def _locks(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.glob("*.lock")):
         try:
-            holder = path.read_text(encoding="ascii", errors="replace").strip()
+            # Behind the process stand the incarnations that ran under the id.
+            holder = path.read_text(encoding="ascii", errors="replace").partition("\n")[0].strip()
         except OSError as error:
             yield f"lock {path.name}", f"unreadable: {error.strerror}"
             continue

@@ -46,6 +46,8 @@ class Board:
         self.executors: Mapping[str, ExecutorInfo] = {}
         self.commands: list[Command] = []
         self.stopping = False
+        self.exclusive_seen = False
+        self.claims_lost = False
         self.clock_trusted = True
         self.slots: Mapping[Pool, int] = {
             Pool.TASKS: options.threads,

@@ -57,6 +57,8 @@ LOG = logging.getLogger("unomi_scheduler.node")
 RECALL_AFTER = 250
 """Milliseconds without any end in a full node after which tickets that no worker began are taken back."""
 CLOCK_CHECK = 60_000
+FIRST_SEARCHES, SEARCH_AGAIN = 700, 2_000
+"""Milliseconds between two searches for nodes: at the beginning, doubling; and after a lost claim."""
 MOST_CLAIMS = 800
 LOOK_AGAIN = 20
 """Milliseconds before a duty that could not be done is tried again."""
@@ -96,6 +98,8 @@ class Core:
         self._clock_next = 0
         self._watch_next = 0
         self._search_next = 0
+        self._searched = 0
+        self._began: int | None = None
         self._unplaced_next = 0
         self._known_ids: set[str] = set()
         self._recalled = 0
@@ -358,8 +362,15 @@ class Core:
             if wanted := tuple(one for one in ids if one != mine):
                 self._ask(AskHeartbeats(wanted))
             self._check_runs(now)
+        if self.board.claims_lost:
+            # Somebody else claims from this share: perhaps a node that is not known yet.
+            self.board.claims_lost = False
+            self._search_next = min(self._search_next, self._searched + SEARCH_AGAIN)
         if now.boot >= self._search_next:
-            self._search_next = now.boot + lease
+            # Nodes that start together meet soon; later a newcomer is found within a lease.
+            self._began = now.boot if self._began is None else self._began
+            self._searched = now.boot
+            self._search_next = now.boot + min(lease, now.boot - self._began + FIRST_SEARCHES)
             self._ask(AskHeartbeats(None))
         if now.boot >= self._unplaced_next and self.board.may_act(now.boot):
             self._unplaced_next = now.boot + 2 * lease

@@ -25,6 +25,8 @@ GRACE = 1_000
 """Milliseconds after due from which a task may be claimed by a node whose share it is not in."""
 PAGE = 1_000
 LOW_WATER = 2_000
+ENOUGH = 50
+"""Tasks of the own share on a full page from which overdue work of other shares is left to its owners."""
 MOST_ENTRIES = 5_000
 BACKLOG_SWEEP = 5_000
 """Milliseconds between two sweeps while there is more due work than fits the timeline."""
@@ -45,6 +47,7 @@ class Discovery:
         self._after: tuple[int, str] | None = None
         self._more = False
         self._began = -(10**9)
+        self._plenty = False
         self.failures = 0
         self.due_found = 0
 
@@ -162,7 +165,7 @@ class Discovery:
             shares=tuple((frozenset(names), share) for share, names in groups.items() if share),
             task_types=types,
             due_before=now.wall + LOOK_AHEAD,
-            overdue_before=now.wall - GRACE,
+            overdue_before=ALWAYS_DUE if self._plenty else now.wall - GRACE,
             limit=PAGE,
             after=self._after,
         )
@@ -177,7 +180,10 @@ class Discovery:
         self._after = found.after if isinstance(found.after, tuple) else None
         self._more = self._after is not None
         timeline = self.board.timeline
-        for stored in found.tasks:
+        own = [stored for stored in found.tasks if self.mine(stored.record) or due_at(stored.record) == ALWAYS_DUE]
+        # With enough work of one's own, what others are late with is theirs: all would claim it in the same order.
+        self._plenty = self._more and len(own) >= ENOUGH
+        for stored in own if self._plenty else found.tasks:
             self.due_found += 1
             if not timeline.outdated(stored) and not skip(stored.record.id):
                 self.offer(stored, now.wall)

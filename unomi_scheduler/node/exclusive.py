@@ -63,6 +63,7 @@ class Lanes:
         lane = self._lanes.get(task_type)
         if lane is None:
             lane = self._lanes[task_type] = Lane(task_type)
+            self.board.exclusive_seen = True
         return lane
 
     def advance(self, now: Instant) -> None:

@@ -43,6 +43,7 @@ class NodeLock:
 
         Raises:
             ConfigurationError: another process on this host runs under this id.
+            OSError: the file cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

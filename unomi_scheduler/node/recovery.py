@@ -65,8 +65,11 @@ class Recovery:
             self._met = set()
             # Only a scan that begins after an acknowledged death may find that nothing is left of it.
             self._buriable = frozenset(self.members.dead)
-            self._slots_seen = self._tasks_seen = False
-            questions.append(AskSlots(None, fresh=bool(self._buriable)))
+            # Without exclusive tasks here only the dead can have left a slot.
+            wants_slots = bool(self._buriable) or self.board.exclusive_seen
+            self._slots_seen, self._tasks_seen = not wants_slots, False
+            if wants_slots:
+                questions.append(AskSlots(None, fresh=bool(self._buriable)))
         self._asked = True
         live = frozenset(beat.incarnation for beat in self.members.alive())
         query = OwnedQuery(except_incarnations=live, limit=PAGE, after=self._after)

@@ -260,6 +260,7 @@ class Running:
         The claim was lost to somebody else.
         """
         self.board.count("tasks.lock.conflicts")
+        self.board.claims_lost = True
         self.settled(run)
         if current is not None:
             self.board.offer(current, now.wall)

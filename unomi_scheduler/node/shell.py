@@ -15,7 +15,7 @@ from threading import Event as Flag
 from threading import Thread
 
 from ..clock import Clock, Instant
-from ..errors import SchedulerError
+from ..errors import ConfigurationError, SchedulerError
 from ..metrics import Metrics
 from ..model import Heartbeat, Stored, Task
 from ..ports import TaskStore
@@ -33,6 +33,8 @@ from .workers import Workers
 
 LOG = logging.getLogger("unomi_scheduler.node")
 MOST_EVENTS = 2_000
+STUCK_AFTER = 500
+"""Milliseconds without a start or an end after which a node with no free thread says that it is full."""
 
 
 class Node:
@@ -116,8 +118,7 @@ class Node:
         self._thread.start()
 
     def _join(self, store: TaskStore) -> None:
-        if self._lock is not None:
-            self._lock.acquire()
+        self._take_lock()
         try:
             dead = settle_predecessors(
                 store,
@@ -146,6 +147,17 @@ class Node:
         self._core.board.become(self._pulse.lease.incarnation)
         self._core.members.incarnation = self._pulse.lease.incarnation
         self._core.store_bound = True
+
+    def _take_lock(self) -> None:
+        if self._lock is None:
+            return
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            raise ConfigurationError(
+                f"The lock file {self._lock.path} of this node cannot be written: {error.strerror}. Free space there, "
+                "or set state_dir to a folder that can be written"
+            ) from error
 
     def bind(self, store: TaskStore | None) -> None:
         """
@@ -360,7 +372,9 @@ class Node:
 
     def _show_busy(self, now: Instant) -> None:
         running = self._core.running
-        busy = running.full(Pool.TASKS) and now.boot - running.last_move > 500  # noqa: PLR2004 - half a second
+        full = running.full(Pool.TASKS) and now.boot - running.last_move > STUCK_AFTER
+        # Whoever does not claim gives its share up at once (P13), whatever the reason.
+        busy = full or not self._core.board.clock_trusted
         if busy != self._busy:
             self._busy = busy
             if self._pulse is not None:

@@ -18,7 +18,7 @@ from .messages import AskTasks, AskWaiting
 
 PAGE = 500
 SCAN = 2_000
-IDLE_SCAN = 10_000
+IDLE_SCAN = 20_000
 
 
 class Waiting:

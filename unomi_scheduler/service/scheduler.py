@@ -78,6 +78,8 @@ class Scheduler(Making):
                 return
             if self._started:
                 wiring.renew_node()
+            # Opened here: a node must never start beside its store for want of a task to write.
+            wiring.store()
             self._prepare_purge()
             wiring.node.start()
             self._started = True

@@ -5,6 +5,7 @@ What SQLite's errors mean to the port.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError, SchedulerError, StoreRefused
 
+_ROOM = 1_000_000
 _BROKEN = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 _ACCESS = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
 # Before COMMIT wrote its last frame: the log without it is no transaction.
@@ -27,9 +29,11 @@ def explained(error: sqlite3.Error, path: str) -> SchedulerError:
         return ConfigurationError(f"{path}: {error}; move the file away, or put a sound database there")
     if code in _ACCESS and not _accessible(path):
         return ConfigurationError(f"{path}: {error}; the file and its folder must be readable and writable")
-    if code == sqlite3.SQLITE_FULL:
-        folder = Path(path).parent
+    folder = Path(path).parent
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(folder)):
         return StoreRefused(f"{path}: {error}; free space in {folder}, then it goes on by itself; nothing was done")
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreRefused(f"{path}: {error}; look after the disk of {folder}, then try again; nothing was done")
     if code == sqlite3.SQLITE_ERROR:
         return ConfigurationError(f"{path}: {error}; this is no database of the scheduler, or it was never opened")
     return StoreRefused(f"{path}: {error}; nothing was done")
@@ -56,6 +60,14 @@ def translated(path: str) -> Iterator[None]:
 def _primary(error: sqlite3.Error) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
+
+
+def _is_full(folder: Path) -> bool:
+    # SQLite says so only where it was the log that did not fit.
+    try:
+        return shutil.disk_usage(folder).free < _ROOM
+    except OSError:
+        return False
 
 
 def _accessible(path: str) -> bool:

@@ -298,8 +298,7 @@ Record = Task | Heartbeat | Slot | Malformed
 R_co = TypeVar("R_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored(Generic[R_co]):
+class Stored(NamedTuple, Generic[R_co]):
     """
     A record and the version it was read or written at.
     """

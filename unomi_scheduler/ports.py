@@ -31,8 +31,7 @@ class Action(Enum):
     """Remove the document on condition of a version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """
     One conditional write of one document (P1). `condition` is None for CREATE and required otherwise.
     """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from ..model import Task
 from ..rules.progress import Progress
@@ -38,8 +39,7 @@ class Signal(Enum):
     STOPPING = "the node is stopping"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """
     One run to start: the claimed task (its fence, claim id and checkpoint in it), where, and whether it goes on from
     a crash.
@@ -86,8 +86,7 @@ class NotStarted:
 Verdict = Succeeded | Failed | Interrupted | NotStarted
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunEnded:
+class RunEnded(NamedTuple):
     """
     A body has returned (or an object executor's callback came, or its time ran out). `duration` in ms.
     """
@@ -108,8 +107,7 @@ class RunReported:
     receipt: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StartRun:
+class StartRun(NamedTuple):
     """
     Command: start this run in its pool.
     """

@@ -29,6 +29,10 @@ def extras(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
 
 
+QUIETER = {"elastic_transport": "WARNING", "elastic_transport.node_pool": "ERROR", "apscheduler": "WARNING"}
+"""Libraries that say too much: the client logs each request at INFO, and each failed one twice, as we do once."""
+
+
 class JsonFormatter(logging.Formatter):
     """
     One JSON object a line: time, level, logger, message, the extras, and the exception if there is one.
@@ -100,6 +104,5 @@ def _default(level: str, formatter: str) -> dict[str, Any]:
             "stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": formatter}
         },
         "root": {"level": level, "handlers": ["stderr"]},
-        # The client logs each request at INFO.
-        "loggers": {name: {"level": "WARNING"} for name in ("elastic_transport", "apscheduler")},
+        "loggers": {name: {"level": level} for name, level in QUIETER.items()},
     }

@@ -262,7 +262,9 @@ class Commits:
     def _refuse(self, change: Change, outcome: Outcome, now: Instant) -> None:
         error = outcome.error or ConfigurationError("the store refused a write without a reason")
         self._trouble(change, error, now)
-        if change.refused(error, now) or change.unsure:
+        # The very same document was refused: an attempt whose answer was lost was refused as well.
+        settled = isinstance(error, InvalidTask)
+        if change.refused(error, now) or (change.unsure and not settled):
             self._postpone(change, now)
         else:
             self._finish(change)

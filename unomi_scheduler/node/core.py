@@ -306,7 +306,7 @@ class Core:
         """
         self.board.timeline.turn(now.boot)
         self.stopping.advance(now)
-        self.locals.advance(now, self._local_room)
+        self.locals.advance(now, lambda pool: self._local_room(pool, now))
         if self.store_bound:
             self._claim(now)
             self._questions(now)
@@ -317,8 +317,9 @@ class Core:
         commands, self.board.commands = self.board.commands, []
         return commands
 
-    def _local_room(self, pool: Pool) -> int:
-        return self.board.slots[pool] - self.running.occupied[pool] - self.locals.occupied[pool]
+    def _local_room(self, pool: Pool, now: Instant) -> int:
+        # Claims ahead do not count: a backlog of stored tasks must not starve the others.
+        return self.running.room(pool, now.boot) - self.locals.occupied[pool]
 
     def _claim(self, now: Instant) -> None:
         board = self.board
@@ -339,8 +340,12 @@ class Core:
                     self.running.begin(entry.stored, claim_id=board.fresh_id(), pool=pool)
 
     def _recall(self, now: Instant) -> None:
-        queued = any(self.running.started[pool] > self.board.slots[pool] for pool in Pool)
-        if queued and now.boot - max(self.running.last_move, self._recalled) > RECALL_AFTER:
+        stuck = any(
+            self.running.started[pool] > self.board.slots[pool]
+            and now.boot - max(self.running.last_move[pool], self._recalled) > RECALL_AFTER
+            for pool in Pool
+        )
+        if stuck:
             self._recalled = now.boot
             self.board.commands.append(Recall())
 

@@ -63,20 +63,22 @@ class Declare(_Mark):
     Declare an incarnation dead on condition that its heartbeat did not move.
     """
 
-    __slots__ = ("_peer",)
+    __slots__ = ("_peer", "_seen")
 
     def __init__(self, members: Membership, peer: Peer, then: OnDeath) -> None:
         super().__init__(members, peer.beat.id, then)
         self._peer = peer
+        # What the decision was based on: a later read may show that it lives, and must not become the condition.
+        self._seen = peer.seen
         peer.declaring = True
 
     def prepare(self, now: Instant) -> Write | None:
         """
         Mark what was read; a mark that stands is written again as it is.
         """
-        beat = self._peer.beat
+        beat = self._seen.record
         marked = beat if beat.dead_by else replace(beat, dead_by=self._members.node_id)
-        return replace_write(marked, self._peer.seen)
+        return replace_write(marked, self._seen)
 
     def lost(self, current: Stored[Heartbeat] | None, now: Instant) -> None:
         """

@@ -145,7 +145,8 @@ class Discovery:
         """
         Return when the next sweep begins (boot clock).
         """
-        return None if self._asked else self._began + self.interval
+        idle = self._asked or not self.board.options.executor_node or not self.board.executors
+        return None if idle else self._began + self.interval
 
     def hurry(self) -> None:
         """

@@ -52,11 +52,13 @@ class Lanes:
         self.board = board
         self.running = running
         self._lanes: dict[str, Lane] = {}
+        self._ids: set[str] = set()
 
     def add(self, entry: Entry) -> None:
         """
         Queue a due task behind those of its type that were due before it.
         """
+        self._ids.add(entry.stored.record.id)
         self._lane(entry.stored.record.task_type).queue.append(entry)
 
     def _lane(self, task_type: str) -> Lane:
@@ -73,7 +75,7 @@ class Lanes:
         for lane in self._lanes.values():
             if lane.queue and lane.idle and lane.not_before <= now.boot and self.board.may_act(now.boot):
                 pool = self.board.pool_of(lane.queue[0].stored.record)
-                if pool is not None and not self.running.full(pool):
+                if pool is not None and self.running.room(pool, now.boot) > 0:
                     self._take(lane)
 
     def _take(self, lane: Lane) -> None:
@@ -94,7 +96,8 @@ class Lanes:
         lane.known = stored
         entry = lane.entry
         pool = self.board.pool_of(entry.stored.record) if entry is not None else None
-        if entry is None or pool is None or lane.claim_id is None or not self.board.may_act(now.boot):
+        current = stored.record.incarnation == self.board.incarnation
+        if entry is None or pool is None or lane.claim_id is None or not current or not self.board.may_act(now.boot):
             self.free(lane)
             return
         self.running.begin(entry.stored, claim_id=lane.claim_id, pool=pool, over=lambda run: self._over(lane, run))
@@ -119,6 +122,8 @@ class Lanes:
         """
         Release the slot.
         """
+        if lane.entry is not None:
+            self._ids.discard(lane.entry.stored.record.id)
         lane.entry = None
         if lane.known is not None and lane.claim_id is not None:
             self.board.commits.submit(FreeSlot(self.board, lane.known, lane.claim_id, lane))
@@ -148,21 +153,7 @@ class Lanes:
         """
         Tell whether a task is queued in a lane.
         """
-        if not self._lanes:
-            return False
-        return any(
-            entry.stored.record.id == task_id
-            for lane in self._lanes.values()
-            for entry in (*lane.queue, *((lane.entry,) if lane.entry else ()))
-        )
-
-    def drop_queued(self, now: Instant) -> None:
-        """
-        Put what is queued back on the timeline (a stop, or a lost share).
-        """
-        for lane in self._lanes.values():
-            while lane.queue:
-                self.board.offer(lane.queue.popleft().stored, now.wall)
+        return task_id in self._ids
 
 
 class TakeSlot(Change):

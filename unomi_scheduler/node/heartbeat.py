@@ -18,6 +18,8 @@ from .lease import Lease, Step, until_beat
 LOG = logging.getLogger("unomi_scheduler.node")
 RETRY = 300
 """Milliseconds before a beat that was not acknowledged is followed by the next."""
+LONGEST_REST = 500
+"""Milliseconds that the watchdog sleeps at most: its sleep stops while the machine is suspended, the lease does not."""
 
 
 class Pulse:
@@ -168,7 +170,7 @@ class Pulse:
                 if told:
                     LOG.info("The lease is held again: the node goes on", extra={"action": "lease_renewed"})
                 told = False
-                self._rest.wait(max(1, self.lease.until - boot) / 1000)
+                self._rest.wait(min(LONGEST_REST, max(1, self.lease.until - boot)) / 1000)
             else:
                 if not told and self.lease.version is not None:
                     told = True

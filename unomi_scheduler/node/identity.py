@@ -123,7 +123,7 @@ def settle_predecessors(
     ]
     if watched:
         _watch(store, watched, lease_millis=lease_millis, clock=clock, pause=pause)
-    return [dead for stored in former if (dead := _declare(store, stored.record.id, node_id)) is not None]
+    return [dead for stored in former if (dead := _declare(store, stored.record, node_id, proven)) is not None]
 
 
 def _watch(
@@ -142,18 +142,25 @@ def _watch(
         for stored in store.heartbeats(list(counters)):
             beat = stored.record
             if beat.counter != counters[beat.id] and beat.dead_by is None:
-                raise ConfigurationError(
-                    f"Node id {beat.node_id!r} is alive on host {beat.host or 'unknown'} (process {beat.pid}). "
-                    "Stop that node, or give this one another node_id."
-                )
+                raise _alive(beat)
 
 
-def _declare(store: TaskStore, document_id: str, node_id: str) -> Stored[Heartbeat] | None:
+def _alive(beat: Heartbeat) -> ConfigurationError:
+    return ConfigurationError(
+        f"Node id {beat.node_id!r} is alive on host {beat.host or 'unknown'} (process {beat.pid}). "
+        "Stop that node, or give this one another node_id."
+    )
+
+
+def _declare(store: TaskStore, watched: Heartbeat, node_id: str, proven: frozenset[str]) -> Stored[Heartbeat] | None:
     for _ in range(TRIES):
-        found = store.heartbeats([document_id])
+        found = store.heartbeats([watched.id])
         if not found:
             return None
         beat = found[0].record
+        if beat.dead_by is None and beat.counter != watched.counter and beat.incarnation not in proven:
+            # It was only paused while it was watched.
+            raise _alive(beat)
         marked = beat if beat.dead_by else replace(beat, dead_by=node_id)
         outcome = store.write([Write(Action.REPLACE, marked, found[0].version)])[0]
         if outcome.result is Result.WRITTEN and outcome.version is not None:
@@ -162,4 +169,4 @@ def _declare(store: TaskStore, document_id: str, node_id: str) -> Stored[Heartbe
             return None
         if outcome.error is not None and outcome.result is Result.REFUSED:
             raise outcome.error
-    raise StoreUnavailable(f"The heartbeat {document_id} of an earlier start could not be settled in {TRIES} tries")
+    raise StoreUnavailable(f"The heartbeat {watched.id} of an earlier start could not be settled in {TRIES} tries")

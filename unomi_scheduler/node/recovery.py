@@ -85,6 +85,9 @@ class Recovery:
         for stored in found.tasks:
             if not self.board.timeline.outdated(stored):
                 self._judge(stored, sent, now, strangers)
+            elif stored.record.owner_incarnation in self.members.dead:
+                # Changed here since: it may still be the dead node's, so that must not be buried yet.
+                self._met.add(stored.record.owner_incarnation)
         self._tasks_seen = self._after is None
         self._bury()
         return [AskHeartbeats(tuple(sorted(strangers)), purpose="strangers")] if strangers else []

@@ -88,7 +88,7 @@ class Running:
         self._tasks: dict[str, Run] = {}
         self.occupied: Counter[Pool] = Counter()
         self.started: Counter[Pool] = Counter()
-        self.last_move = 0
+        self.last_move: Counter[Pool] = Counter()
         self._ends: Counter[Pool] = Counter()
         self._ends_before: Counter[Pool] = Counter()
         self._window = 0
@@ -149,14 +149,16 @@ class Running:
         The claim is acknowledged: start the run, unless this node may not any more (P7, P10).
         """
         self.board.count("tasks.lock.acquired")
-        if not self.board.may_act(now.boot):
+        # The node may have been fenced and have joined again since the claim was sent: then the run is not its own.
+        current = run.stored.record.owner_incarnation == self.board.incarnation
+        if not current or not self.board.may_act(now.boot):
             self.give_back(run)
             return
         before = run.before.record
         run.phase = Phase.STARTED
         run.started = now.boot
         self.started[run.pool] += 1
-        self.last_move = now.boot
+        self.last_move[run.pool] = now.boot
         resumed = before.status is TaskStatus.CRASHED or before.resume_requested
         self.board.commands.append(
             StartRun(ticket=Ticket(task=run.stored.record, claim_id=run.claim_id, pool=run.pool, resumed=resumed))
@@ -214,7 +216,7 @@ class Running:
         if isinstance(event.verdict, NotStarted):
             self.give_back(run)
             return
-        self.last_move = now.boot
+        self.last_move[run.pool] = now.boot
         self._ends[run.pool] += 1
         self.occupied[run.pool] -= 1
         run.phase = Phase.ENDING

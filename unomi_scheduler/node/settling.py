@@ -104,12 +104,13 @@ class Report(RunChange):
     """
 
     priority: ClassVar[Priority] = Priority.PROGRESS
-    __slots__ = ("_progress", "_receipts")
+    __slots__ = ("_progress", "_receipts", "_rejected")
 
     def __init__(self, table: Running, run: Run) -> None:
         super().__init__(table, run)
         self._progress = Progress()
         self._receipts: list[int] = []
+        self._rejected = False
 
     def prepare(self, now: Instant) -> Write | None:
         """
@@ -140,8 +141,10 @@ class Report(RunChange):
 
     def lost(self, current: Stored[Task] | None, now: Instant) -> None:
         """
-        The claim is not ours any more: say so to the body.
+        The claim is not ours any more: say so to the body. A report that was no document changes nothing.
         """
+        if self._rejected:
+            return
         self._table.report_refused(self._run, self._receipts, LeaseLost("this run does not own its task any more"))
         if current is not None:
             self._table.changed(current)
@@ -154,7 +157,7 @@ class Report(RunChange):
         """
         if isinstance(error, InvalidTask):
             self._table.report_refused(self._run, self._receipts, error)
-            self._receipts = []
+            self._rejected = True
             return False
         return True
 

@@ -355,10 +355,17 @@ class Node:
         now = self._clock.now()
         self._progress = now.boot
         for event in events:
-            self._core.handle(event, now)
+            self._guarded(self._core.handle, event, now)
         for command in self._core.advance(now):
-            self._do(command)
+            self._guarded(self._do, command)
         self._show_busy(now)
+
+    def _guarded(self, step: Callable[..., object], *arguments: object) -> None:
+        try:
+            step(*arguments)
+        except Exception:
+            # One bad event must not cost the others of its turn: a lost answer would hold its documents for ever.
+            LOG.exception("The core failed on %s", type(arguments[0]).__name__, extra={"action": "core_failed"})
 
     def _take(self, wait: float) -> list[m.Event]:
         events: list[m.Event] = []
@@ -372,7 +379,7 @@ class Node:
 
     def _show_busy(self, now: Instant) -> None:
         running = self._core.running
-        full = running.full(Pool.TASKS) and now.boot - running.last_move > STUCK_AFTER
+        full = running.full(Pool.TASKS) and now.boot - running.last_move[Pool.TASKS] > STUCK_AFTER
         # Whoever does not claim gives its share up at once (P13), whatever the reason.
         busy = full or not self._core.board.clock_trusted
         if busy != self._busy:

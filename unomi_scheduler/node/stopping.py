@@ -36,9 +36,10 @@ class Stopping:
         """
         Stop claiming; tickets that no worker began are taken back. A second, sharper request moves the deadline ahead.
         """
-        if self._request is not None and event.deadline >= self._request.deadline and not event.exiting:
-            return
-        self._request = event
+        former = self._request or event
+        self._request = StopRequested(
+            deadline=min(former.deadline, event.deadline), exiting=former.exiting or event.exiting
+        )
         self.board.stopping = True
         self.board.commands.append(Recall())
         self._tell_resumable()
@@ -68,7 +69,7 @@ class Stopping:
         if request is None or self._done:
             return
         if self._told_at is None:
-            if now.boot >= request.deadline and (len(self.running) or len(self.local)):
+            if now.boot >= request.deadline:
                 self._told_at = now.boot
                 self.running.tell_all(Signal.STOPPING)
                 self.local.tell_all(Signal.STOPPING)
@@ -92,7 +93,7 @@ class Stopping:
         if self._request is None or self._done:
             return
         idle = not len(self.running) and not len(self.local) and self.board.commits.empty
-        late = bool(self._abandoned) and self._told_at is not None and now.boot >= self._told_at + GIVE_UP
+        late = self._request.exiting and self._told_at is not None and now.boot >= self._told_at + GIVE_UP
         if idle or late:
             self._done = True
             self.board.commands.append(Stopped(self._abandoned))

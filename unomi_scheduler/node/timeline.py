@@ -50,10 +50,16 @@ class Timeline:
 
     def outdated(self, stored: Stored[Task]) -> bool:
         """
-        Tell whether this node knows a version of the task that is at least as new, and not as an entry.
+        Tell whether this node knows a newer version of the task.
         """
         known = self._recent.get(stored.record.id) or self._older.get(stored.record.id)
-        return known is not None and not stored.version.newer_than(known)
+        return known is not None and known.newer_than(stored.version)
+
+    def recent(self, task_id: str) -> bool:
+        """
+        Tell whether this node wrote the task so lately that a search may not show it.
+        """
+        return task_id in self._recent or task_id in self._older
 
     def put(self, stored: Stored[Task], *, at: int, queue: Hashable) -> None:
         """

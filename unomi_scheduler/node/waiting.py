@@ -78,7 +78,9 @@ class Waiting:
         """
         self._asked = False
         if self._after is None:
-            self._known.clear()
+            # What was written here is perhaps not in the index yet.
+            recent = self.board.timeline.recent
+            self._known = {one: stored for one, stored in self._known.items() if recent(one)}
         for stored in found.tasks:
             if not self.board.timeline.outdated(stored):
                 self.note(stored)

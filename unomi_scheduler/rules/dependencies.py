@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from ..model import DependencyPolicy, Task, TaskStatus
+from ..model import DependencyPolicy, JsonObject, Task, TaskStatus
 from ..timestamps import from_iso
 from . import history
 from .lifecycle import advance
@@ -43,9 +43,16 @@ def satisfied(dependency: Task, *, since: int) -> bool:
     if dependency.status is TaskStatus.COMPLETED:
         return True
     return dependency.periodic and any(
-        one.get("status") == history.SUCCESS and from_iso(str(one.get("timestamp"))) >= since
-        for one in dependency.history
+        one.get("status") == history.SUCCESS and _at(one) >= since for one in dependency.history
     )
+
+
+def _at(entry: JsonObject) -> int:
+    # The history of a document that others wrote may hold anything; a date that cannot be read proves nothing.
+    try:
+        return from_iso(str(entry.get("timestamp")))
+    except ValueError:
+        return -1
 
 
 def _broken(dependency_id: str, dependency: Task | None) -> str | None:

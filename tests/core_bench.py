@@ -1,0 +1,122 @@
+"""
+One real core on a store in memory, turned by hand; answers come at once unless a test holds them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from tests.factories import SetClock
+from unomi_scheduler.clock import Instant
+from unomi_scheduler.metrics import Metrics
+from unomi_scheduler.model import Record, Task, Version
+from unomi_scheduler.node import messages as m
+from unomi_scheduler.node.core import Core
+from unomi_scheduler.node.errands import QUESTIONS
+from unomi_scheduler.node.local import MemoryTable
+from unomi_scheduler.node.options import NodeOptions
+from unomi_scheduler.node.runs import ExecutorInfo, Pool, StartRun, Ticket
+from unomi_scheduler.ports import Action, Outcome, Write
+from unomi_scheduler.stores.memory import MemoryStore
+
+LEASE = 3_000
+
+
+class Bench:
+    """
+    The core of one node, its lease, and what it gave out.
+    """
+
+    def __init__(self, node_id: str = "node-b", incarnation: str = "first-b", store: MemoryStore | None = None) -> None:
+        self.clock = SetClock()
+        self.store = store or MemoryStore(self.clock)
+        self.lease = True
+        self.inbox: list[m.Event] = []
+        self.held: list[tuple[m.Command, Instant]] = []
+        self.given: list[m.Command] = []
+        self.hold: Callable[[m.Command], bool] = lambda _: False
+        self.fault: Callable[[m.Batch], list[Outcome] | None] = lambda _: None
+        self.core = Core(
+            NodeOptions(node_id=node_id, lease_millis=LEASE, threads=2, system_threads=1, async_slots=2),
+            incarnation=incarnation,
+            rng=Random(1),
+            metrics=Metrics(),
+            memory=MemoryTable(),
+            lease_held=lambda _: self.lease,
+        )
+        info = ExecutorInfo(task_type="sample", pool=Pool.TASKS)
+        self.post(m.ExecutorsChanged({"sample": info}))
+
+    def post(self, event: m.Event) -> None:
+        """
+        Give the core an event at its next turn.
+        """
+        self.inbox.append(event)
+
+    def put(self, *records: Record) -> list[Version | None]:
+        """
+        Create records in the store.
+        """
+        return [outcome.version for outcome in self.store.write([Write(Action.CREATE, one) for one in records])]
+
+    def task(self, task_id: str) -> Task:
+        """
+        Return a task as it stands in the store.
+        """
+        found = self.store.tasks([task_id])[0]
+        assert found is not None
+        assert isinstance(found.record, Task)
+        return found.record
+
+    def settle(self) -> None:
+        """
+        Turn until nothing is left to do at this moment.
+        """
+        for _ in range(50):
+            now = self.clock.now()
+            events, self.inbox = self.inbox, []
+            for event in events:
+                self.core.handle(event, now)
+            for command in self.core.advance(now):
+                self._take(command, now)
+            if not self.inbox:
+                return
+
+    def pass_time(self, millis: int, step: int = 20) -> None:
+        """
+        Let time go by in steps.
+        """
+        for _ in range(millis // step):
+            self.clock.advance(step)
+            self.settle()
+
+    def release(self) -> None:
+        """
+        Carry what was held back to the store; the answers wait in the inbox.
+        """
+        held, self.held = self.held, []
+        for command, sent in held:
+            self._carry(command, sent)
+
+    def starts(self) -> list[Ticket]:
+        """
+        Return the tickets given out so far.
+        """
+        return [command.ticket for command in self.given if isinstance(command, StartRun)]
+
+    def _take(self, command: m.Command, now: Instant) -> None:
+        if self.hold(command):
+            self.held.append((command, now))
+        elif isinstance(command, m.Batch | m.Ask):
+            self._carry(command, now)
+        else:
+            self.given.append(command)
+
+    def _carry(self, command: m.Command, sent: Instant) -> None:
+        if isinstance(command, m.Batch):
+            outcomes = self.fault(command)
+            self.post(m.Committed(command.number, self.store.write(command.writes) if outcomes is None else outcomes))
+        elif isinstance(command, m.Ask):
+            answer = QUESTIONS[type(command.query)](self.store, command.query)
+            self.post(m.Answered(command.query, sent, answer=answer))

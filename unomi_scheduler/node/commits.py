@@ -123,7 +123,6 @@ class Commits:
         self._number = 0
         self._sent: dict[int, int] = {}
         self.round_trip = 0
-        self.conflicts = 0
         self.troubled: set[type[Any]] = set()
         """The kinds of documents of which the last write with an outcome was not done, for no reason of its own."""
 
@@ -251,7 +250,6 @@ class Commits:
             self._refuse(change, outcome, now)
 
     def _conflict(self, change: Change, now: Instant) -> None:
-        self.conflicts += 1
         change.confirming = False
         if change.settles or change.unsure:
             self._reading.append(change)

@@ -49,7 +49,6 @@ class Discovery:
         self._began = -(10**9)
         self._plenty = False
         self.failures = 0
-        self.due_found = 0
 
     # --- whose
 
@@ -185,7 +184,6 @@ class Discovery:
         # With enough work of one's own, what others are late with is theirs: all would claim it in the same order.
         self._plenty = self._more and len(own) >= ENOUGH
         for stored in own if self._plenty else found.tasks:
-            self.due_found += 1
             if not timeline.outdated(stored) and not skip(stored.record.id):
                 self.offer(stored, now.wall)
         timeline.trim(MOST_ENTRIES)

@@ -26,7 +26,6 @@ class Peer:
 
     seen: Stored[Heartbeat]
     since: int
-    moved: bool = False
     declaring: bool = False
 
     @property
@@ -113,7 +112,6 @@ class Membership:
             self.changed = True
             return peer
         if beat.counter != peer.beat.counter or paused:
-            peer.moved = peer.moved or beat.counter != peer.beat.counter
             peer.since = sent.boot
         self.changed = self.changed or _role(beat) != _role(peer.beat)
         peer.seen = stored

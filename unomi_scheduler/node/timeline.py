@@ -76,12 +76,6 @@ class Timeline:
         if len(heap) > 64 + 4 * len(self._entries):
             self._compact()
 
-    def get(self, task_id: str) -> Entry | None:
-        """
-        Return the entry of a task.
-        """
-        return self._entries.get(task_id)
-
     def forget(self, task_id: str) -> None:
         """
         Take a task off the timeline.

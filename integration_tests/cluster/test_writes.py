@@ -5,10 +5,11 @@ Claims whose answers are lost or that land late, and ids that are used again.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from integration_tests.cluster.picky import PickyProxy
 from tests.cluster.checker import faults, reruns
-from tests.cluster.nodes import LEASE, Cluster
+from tests.cluster.nodes import LEASE, Cluster, NodeProcess
 from unomi_scheduler import Conflict, Task
 from unomi_scheduler.ports import Action, Result, Write
 
@@ -25,7 +26,7 @@ class TestClaims:
         """
         Also when it is lost three times in a row.
         """
-        cluster.start("anna", url=proxy.url, **QUICK)
+        start_idle(cluster, proxy, **QUICK)
         cluster.start("berta")
         proxy.lose_claims(3)
         hers = cluster.schedule("plain", *(f"hers-{number}" for number in range(20)), on_nodes=("anna",))
@@ -38,7 +39,7 @@ class TestClaims:
         """
         Its sender has sent it again and run the task meanwhile.
         """
-        cluster.start("anna", url=proxy.url, **QUICK)
+        start_idle(cluster, proxy, **QUICK)
         proxy.hold_claims(1)
         cluster.schedule("plain", "once", on_nodes=("anna",))
         assert proxy.wait_until_claims_held(1)
@@ -52,7 +53,7 @@ class TestClaims:
         """
         The document says RUNNING and nobody runs it: a peer takes it over, and it is executed once.
         """
-        (anna,) = cluster.start("anna", url=proxy.url)
+        (anna,) = start_idle(cluster, proxy)
         proxy.hold_claims(100)
         cluster.schedule("plain", "late")
         assert proxy.wait_until_claims_held(1)
@@ -69,7 +70,7 @@ class TestClaims:
         """
         Its claim arrives after it was declared dead and has joined again; the task, which only it may run, runs once.
         """
-        (anna,) = cluster.start("anna", url=proxy.url, **QUICK)
+        (anna,) = start_idle(cluster, proxy, **QUICK)
         cluster.start("berta")
         proxy.hold_claims(1)
         cluster.schedule("plain", "hers", on_nodes=("anna",))
@@ -123,6 +124,15 @@ class TestSameId:
         assert (old.pid, old.claim) == (ends[-1].pid, ends[-1].claim) != (new.pid, new.claim)
         assert settled(cluster, "twice") == before
         check_new(before, old.fence, new.claim)
+
+
+def start_idle(cluster: Cluster, proxy: PickyProxy, **settings: Any) -> list[NodeProcess]:
+    """
+    Start `anna` behind the proxy and wait until she has done her own duty, whose claim would be taken for the test's.
+    """
+    started = cluster.start("anna", url=proxy.url, **settings)
+    cluster.succeeded("task-purge")
+    return started
 
 
 def check(cluster: Cluster, ids: list[str]) -> None:

@@ -16,6 +16,8 @@ AFTER_BEAT = 250
 """Milliseconds after the common moment of heartbeats when they are read."""
 READS_A_LEASE = 15
 """How often at most a peer that should have moved is looked at again, in a lease."""
+JITTER = 100
+"""Milliseconds by which a read may come early or late without being taken for another one."""
 
 
 @dataclass(slots=True)
@@ -93,10 +95,11 @@ class Membership:
         """
         interval = beat_interval(self.lease_millis)
         last = self._last_read if self._last_read is not None else now.boot - interval
-        times = [now.boot + interval - (now.wall - AFTER_BEAT) % interval]
+        common = now.boot + interval - (now.wall - AFTER_BEAT) % interval
+        times = [common if common - last > min(JITTER, interval // 4) else common + interval]
         soon = last + max(100, self.lease_millis // READS_A_LEASE)
         for peer in self.peers.values():
-            overdue = peer.since + beat_interval(peer.beat.lease_millis)
+            overdue = peer.since + beat_interval(peer.beat.lease_millis) + JITTER
             dead = peer.since + int(peer.beat.lease_millis * OBSERVER_SHARE) + 1
             times.append(min(max(overdue, soon), dead if dead > last else max(overdue, soon)))
         return min(times)

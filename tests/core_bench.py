@@ -14,9 +14,9 @@ from unomi_scheduler.model import Record, Task, Version
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.core import Core
 from unomi_scheduler.node.errands import QUESTIONS
-from unomi_scheduler.node.local import MemoryTable
 from unomi_scheduler.node.options import NodeOptions
 from unomi_scheduler.node.runs import ExecutorInfo, Pool, StartRun, Ticket
+from unomi_scheduler.node.table import MemoryTable
 from unomi_scheduler.ports import Action, Outcome, Write
 from unomi_scheduler.stores.memory import MemoryStore
 

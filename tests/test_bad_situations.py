@@ -48,8 +48,8 @@ from unomi_scheduler.model import Malformed
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.complaints import AGAIN, STALE, Complaints, and_more
 from unomi_scheduler.node.core import Core
-from unomi_scheduler.node.local import MemoryTable
 from unomi_scheduler.node.options import NodeOptions
+from unomi_scheduler.node.table import MemoryTable
 from unomi_scheduler.ports import OVERDUE, Action, Outcome, Result, Write
 from unomi_scheduler.stores import sqlite, sqlite_transaction
 from unomi_scheduler.stores.memory import MemoryStore

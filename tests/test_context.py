@@ -444,6 +444,25 @@ def test_waiting_for_a_cancel_ends_when_it_comes(core: FakeCore) -> None:
     assert (True, True, "the task was cancelled") == woken.get(timeout=LIMIT)
 
 
+def test_a_body_that_was_told_before_it_waited_has_given_up_too(core: FakeCore) -> None:
+    """
+    The answer was True, so what it returns then is no success.
+    """
+    begun, told = Event(), Event()
+
+    def body(context: Any) -> None:
+        begun.set()
+        assert told.wait(LIMIT)
+        assert context.wait_cancelled(LIMIT)
+
+    claim_id = core.start(body)
+    assert begun.wait(LIMIT)
+    core.workers.tell(claim_id, Signal.STOPPING)
+    told.set()
+
+    assert Interrupted("the node is stopping") == core.verdict()
+
+
 @pytest.mark.parametrize("timeout", [0, -1, 0.01])
 def test_waiting_for_a_cancel_ends_with_its_time(core: FakeCore, timeout: float) -> None:
     """

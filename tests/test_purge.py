@@ -15,8 +15,9 @@ from tests.lossy_store import Fault, LossyStore
 from unomi_scheduler.errors import StoreRefused, StoreUnavailable
 from unomi_scheduler.model import Task, TaskStatus
 from unomi_scheduler.ports import Action, Write
+from unomi_scheduler.rules.purging import purgeable
 from unomi_scheduler.service import purge as module
-from unomi_scheduler.service.purge import PURGE_TYPE, PurgeExecutor, purge, purgeable
+from unomi_scheduler.service.purge import PURGE_TYPE, PurgeExecutor, purge
 from unomi_scheduler.stores.memory import MemoryStore
 
 

@@ -336,7 +336,7 @@ def test_dependencies_must_exist_and_not_lead_back(kit: Kit, depends_on: tuple[s
 
 def test_memory_tasks_stay_in_the_process(kit: Kit) -> None:
     """
-    Not in the store; parameters may be anything, dependencies are refused.
+    Not in the store; parameters may be anything.
     """
     thing = object()
     builder = kit.scheduler.new_task("sample").with_id("one").non_persistent().with_parameters({"a": thing})
@@ -348,8 +348,6 @@ def test_memory_tasks_stay_in_the_process(kit: Kit) -> None:
     with pytest.raises(Conflict):
         builder.schedule()
     assert builder.schedule(if_exists="keep") is task
-    with pytest.raises(InvalidTask, match="memory task"):
-        kit.scheduler.new_task("sample").non_persistent().with_dependencies("one").schedule()
 
 
 def test_without_a_store_only_memory_tasks() -> None:

@@ -220,7 +220,7 @@ def test_a_memory_task_is_explained(kit: Kit) -> None:
     assert reasons == [
         "a memory task, and the node of this process is not started",
         "a memory task, and no executor for type sample is registered in this process",
-        "a memory task that names other nodes",
+        "a memory task that names other nodes (other)",
     ]
 
 

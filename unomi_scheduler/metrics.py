@@ -2,7 +2,9 @@
 Metrics: counters of one node since its start, under the original's names (contract section 8).
 
 An event is counted once, after the write that made it true was acknowledged: the node counts what runs do, the service
-what users ask for.
+what users ask for. `waiting` counts tasks that had to wait for others, `running` runs that were started, `resumed` the
+tasks that somebody resumed or that went on from a crash by themselves, `lock.*` the claims of runs (`timeouts`: those
+whose owner's lease had ended), `recovery.*` what was done about them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 
 from tests.factories import NOW, make_task
 from unomi_scheduler.model import DependencyPolicy, Task, TaskStatus
-from unomi_scheduler.rules.dependencies import Judgement, Readiness, judge, satisfied, settled
+from unomi_scheduler.rules.dependencies import Judgement, Readiness, judge, judge_known, satisfied, settled
 from unomi_scheduler.timestamps import to_iso
 
 _S = TaskStatus
@@ -76,6 +76,27 @@ def test_judge(
 
     assert (readiness, unmet) == (judgement.readiness, judgement.unmet)
     assert bool(judgement.reason) is (readiness is Readiness.BROKEN)
+
+
+@pytest.mark.parametrize(
+    ("known", "readiness", "unmet"),
+    [
+        ({}, Readiness.WAIT, ("a", "b")),
+        (_known(b=_S.COMPLETED), Readiness.WAIT, ("a",)),
+        (_known(b=_S.RUNNING), Readiness.WAIT, ("a", "b")),
+        (_known(a=_S.COMPLETED, b=_S.COMPLETED), Readiness.READY, ()),
+        (_known(b=None), Readiness.BROKEN, ()),
+    ],
+)
+def test_what_is_not_known_is_not_met(
+    known: dict[str, Task | None], readiness: Readiness, unmet: tuple[str, ...]
+) -> None:
+    """
+    One that was not read yet is waited for; one that is broken breaks the task whatever the others say.
+    """
+    judgement = judge_known(_waiting(), known)
+
+    assert (readiness, unmet) == (judgement.readiness, judgement.unmet)
 
 
 def test_a_ready_task_is_scheduled_and_keeps_its_time() -> None:

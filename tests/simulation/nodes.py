@@ -19,7 +19,6 @@ from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.core import Core
 from unomi_scheduler.node.errands import QUESTIONS
 from unomi_scheduler.node.lease import Lease, Step
-from unomi_scheduler.node.local import MemoryTable
 from unomi_scheduler.node.options import NodeOptions
 from unomi_scheduler.node.runs import (
     ExecutorInfo,
@@ -34,6 +33,7 @@ from unomi_scheduler.node.runs import (
     TellRun,
     Verdict,
 )
+from unomi_scheduler.node.table import MemoryTable
 from unomi_scheduler.ports import Outcome, Result
 from unomi_scheduler.rules.progress import Progress
 

@@ -132,7 +132,7 @@ class TaskContext(_Context):
         told: SimpleQueue[Exception | None] = SimpleQueue()
         number = self._run.watch(told.put)
         if number is None:
-            return True
+            return self.cancelled
         try:
             told.get(timeout=None if timeout is None else max(timeout, 0))
         except Empty:

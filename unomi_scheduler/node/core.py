@@ -19,9 +19,10 @@ from .board import Board
 from .commits import Change, Commits
 from .complaints import and_more
 from .deaths import Declare
+from .dependents import PURPOSE as DEPENDENTS
 from .discovery import EXCLUSIVE, Discovery
 from .exclusive import Lanes
-from .local import Locals, MemoryTable
+from .local import Locals
 from .membership import Membership
 from .messages import (
     Answered,
@@ -51,6 +52,7 @@ from .recovery import Recovery
 from .running import Phase, Running
 from .runs import Pool, RunEnded, RunReported, Signal
 from .stopping import Stopping
+from .table import MemoryTable
 from .waiting import Waiting
 
 LOG = logging.getLogger("unomi_scheduler.node")
@@ -109,7 +111,7 @@ class Core:
             Offered: self._offered,
             ExecutorsChanged: self._executors_changed,
             TimerFired: lambda event, _: self.locals.fired(event.task_id),
-            MemoryChanged: lambda event, _: self.locals.changed(event.task_id),
+            MemoryChanged: lambda event, now: self.locals.changed(event.task_id, now),
             Rejoined: self._rejoined,
             LookNow: lambda _, __: self._look_now(),
             StopRequested: self.stopping.request,
@@ -147,18 +149,21 @@ class Core:
         self.board.timeline.wrote(event.stored.record.id, event.stored.version)
         self.running.changed(event.stored)
         self.waiting.note(event.stored)
+        self.waiting.ended(event.stored.record.id)
+        self.locals.dependents.hurry(event.stored.record.id)
         self.discovery.offer(event.stored, now.wall, own=True)
 
     def _offer(self, stored: Stored[Task], now: int) -> None:
         self.discovery.offer(stored, now)
         self.waiting.note(stored)
         self.waiting.ended(stored.record.id)
+        self.locals.dependents.hurry(stored.record.id)
 
     def _executors_changed(self, event: ExecutorsChanged, now: Instant) -> None:
         self.board.executors = event.executors
         self.members.changed = True
         self.discovery.hurry()
-        self.locals.arm_all()
+        self.locals.arm_all(now)
 
     def _rejoined(self, event: Rejoined, now: Instant) -> None:
         self._known_ids.add(f"{self.board.options.node_id}:{self.board.incarnation}")
@@ -213,7 +218,9 @@ class Core:
             self._documents(query, answer, event.sent, now)
 
     def _documents(self, query: object, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
-        if isinstance(query, AskTasks) and query.purpose == "dependencies":
+        if isinstance(query, AskTasks) and query.purpose == DEPENDENTS:
+            self.locals.free(self.locals.dependents.read(query.ids, answer, now))
+        elif isinstance(query, AskTasks) and query.purpose == "dependencies":
             self.waiting.read(query.ids, answer, now)
         elif isinstance(query, AskTasks) and query.purpose == "check":
             for stored in answer:
@@ -273,6 +280,8 @@ class Core:
             self.recovery.failed()
         elif isinstance(query, AskWaiting):
             self.waiting.failed(now)
+        elif isinstance(query, AskTasks) and query.purpose == DEPENDENTS:
+            self.locals.dependents.unread()
         elif isinstance(query, AskTasks) and query.purpose == "settle":
             self.commits.unread(Task, query.ids, now)
         elif isinstance(query, AskSlots) and query.types is not None:
@@ -354,6 +363,7 @@ class Core:
 
     def _questions(self, now: Instant) -> None:
         self._ask(self.discovery.ask(now), *self.recovery.ask(now), *self.waiting.ask(now))
+        self._ask(self.locals.dependents.ask(now))
         for kind, question in ((Task, AskTasks), (Slot, AskSlots), (Heartbeat, AskHeartbeats)):
             ids = self.commits.to_read(kind)
             if ids:
@@ -401,7 +411,7 @@ class Core:
         if self.store_bound:
             times += [
                 self.commits.next_at(now.boot), self.discovery.next_at(), self.recovery.next_at(), self.lanes.next_at(),
-                self.waiting.next_at(), self._watch_next, self._search_next,
+                self.waiting.next_at(), self.locals.dependents.next_at(), self._watch_next, self._search_next,
             ]  # fmt: skip
             for queue in (*Pool, EXCLUSIVE):
                 due = self.board.timeline.next_at(queue)

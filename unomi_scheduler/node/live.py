@@ -225,7 +225,7 @@ class LiveRun:
         if self._pending is not None:
             self._post_report(Progress(), None)
         duration = 0 if self.started is None else host.clock.now().boot - self.started
-        host.post(RunEnded(claim_id=self.ticket.claim_id, verdict=verdict, duration=duration))
+        host.post(RunEnded(self.ticket.claim_id, verdict, duration, self.resumed))
 
     def _await(self, settle: Settle) -> int:
         number = next(self.host.receipts)

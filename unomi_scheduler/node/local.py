@@ -1,26 +1,28 @@
 """
 Memory tasks: the same life cycle, retries and history as stored ones, in this process.
-
-Users' threads and the core both change the table, so it has a lock; each change is a pure rule applied under it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from threading import Lock
+from typing import NamedTuple
 
 from ..clock import Instant
-from ..errors import Conflict, LeaseLost, TaskNotFound
-from ..model import Task, TaskStatus
+from ..errors import LeaseLost
+from ..model import Task
 from ..rules import claims, outcomes
 from ..rules.claims import Standing, standing
+from ..rules.placement import targets
 from ..rules.progress import progressed
 from ..rules.readiness import due_at
 from .board import Board
+from .counting import count_end
+from .dependents import Dependents
 from .messages import SetTimer
+from .ready import Entry, Ready
 from .runs import (
     Failed,
+    Interrupted,
     NotStarted,
     Pool,
     ReportRefused,
@@ -32,64 +34,24 @@ from .runs import (
     Succeeded,
     TellRun,
     Ticket,
+    broken_off,
 )
+from .table import MemoryTable
+
+PURGES_A_TTL = 10
+SHORTEST_PURGE, LONGEST_PURGE = 60_000, 24 * 3_600_000
+"""Old tasks are forgotten ten times in the time that they are kept, within these bounds (ms)."""
 
 
-class MemoryTable:
+class LocalRun(NamedTuple):
     """
-    The memory tasks of one process, by id.
+    One run of a memory task: the task right before its claim, as claimed, where it runs, and since when (boot clock).
     """
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, Task] = {}
-        self._lock = Lock()
-
-    def put(self, task: Task) -> None:
-        """
-        Add a task.
-
-        Raises:
-            Conflict: the id is taken.
-        """
-        with self._lock:
-            if task.id in self._tasks:
-                raise Conflict(f"A memory task with the id {task.id} exists already")
-            self._tasks[task.id] = task
-
-    def get(self, task_id: str) -> Task | None:
-        """
-        Return a task, or None.
-        """
-        with self._lock:
-            return self._tasks.get(task_id)
-
-    def all(self) -> list[Task]:
-        """
-        Return all tasks.
-        """
-        with self._lock:
-            return list(self._tasks.values())
-
-    def change(self, task_id: str, rule: Callable[[Task], Task]) -> Task:
-        """
-        Apply a pure rule to a task and return what it became.
-
-        Raises:
-            TaskNotFound: there is no such task.
-        """
-        with self._lock:
-            if task_id not in self._tasks:
-                raise TaskNotFound(task_id)
-            changed = rule(self._tasks[task_id])
-            self._tasks[task_id] = changed
-            return changed
-
-    def remove(self, task_id: str) -> bool:
-        """
-        Remove a task; tell whether there was one.
-        """
-        with self._lock:
-            return self._tasks.pop(task_id, None) is not None
+    before: Task
+    claimed: Task
+    pool: Pool
+    since: int
 
 
 class Locals:
@@ -100,11 +62,12 @@ class Locals:
     def __init__(self, board: Board, table: MemoryTable) -> None:
         self.board = board
         self.table = table
+        self.dependents = Dependents(board, table)
         self.occupied: dict[Pool, int] = dict.fromkeys(Pool, 0)
-        self._ready: dict[Pool, deque[str]] = {pool: deque() for pool in Pool}
-        self._queued: set[str] = set()
-        self._runs: dict[str, tuple[str, Pool, Task]] = {}
-        self._types: dict[str, int] = {}
+        self._ready = Ready()
+        self._runs: dict[str, LocalRun] = {}
+        self._claims: dict[str, str] = {}
+        self._purge_next = 0
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -115,31 +78,47 @@ class Locals:
         """
         return claim_id in self._runs
 
-    def arm_all(self) -> None:
+    # --- when
+
+    def arm_all(self, now: Instant) -> None:
         """
         Set the timer of every task: at the start, and when executors were registered.
         """
         for task in self.table.all():
-            self._arm(task)
+            self.free(self.dependents.note(task.id, now))
+            self._arm(task.id)
 
-    def changed(self, task_id: str) -> None:
+    def changed(self, task_id: str, now: Instant) -> None:
         """
-        Take a change by a user: set the timer anew, tell a run that is no longer the owner.
+        Take a change by a user: set the timer anew, tell a run that is no longer the owner, wake who waits.
         """
         task = self.table.get(task_id)
-        for claim_id, (owner, _, _) in self._runs.items():
-            if owner == task_id and (task is None or task.claim_id != claim_id):
-                self.board.commands.append(TellRun(claim_id=claim_id, signal=Signal.CANCELLED))
-        if task is None:
-            self.board.commands.append(SetTimer(task_id, None))
-        else:
-            self._arm(task)
+        claim_id = self._claims.get(task_id)
+        if claim_id is not None and (task is None or task.claim_id != claim_id):
+            self.board.commands.append(TellRun(claim_id=claim_id, signal=Signal.CANCELLED))
+        self.free(self.dependents.note(task_id, now))
+        self._arm(task_id)
 
-    def _arm(self, task: Task) -> None:
-        running = any(owner == task.id for owner, _, _ in self._runs.values())
-        at = None if running or self.board.stopping else due_at(task)
-        if task.id not in self._queued:
-            self.board.commands.append(SetTimer(task.id, at))
+    def free(self, tasks: list[Task]) -> None:
+        """
+        Set the timers of tasks that wait for no other any more.
+        """
+        for task in tasks:
+            self._arm(task.id)
+
+    def _arm(self, task_id: str) -> None:
+        # A queued task goes through its timer again, so that the queue never holds an old due time or lane.
+        self._ready.forget(task_id)
+        task = self.table.get(task_id)
+        idle = task is not None and task_id not in self._claims and not self.board.stopping
+        at = due_at(task) if task is not None and idle and self._runs_here(task) else None
+        self.board.commands.append(SetTimer(task_id, at))
+
+    def _runs_here(self, task: Task) -> bool:
+        # The same program schedules its memory tasks on every node; those that name other nodes rest here.
+        options = self.board.options
+        may = options.executor_node or task.run_on_all_nodes
+        return may and targets(task, node_id=options.node_id, tags=options.tags)
 
     def fired(self, task_id: str) -> None:
         """
@@ -147,60 +126,76 @@ class Locals:
         """
         task = self.table.get(task_id)
         pool = self.board.pool_of(task) if task is not None else None
-        if pool is not None and task_id not in self._queued:
-            self._queued.add(task_id)
-            self._ready[pool].append(task_id)
+        if task is not None and pool is not None and task_id not in self._claims and self._runs_here(task):
+            self._ready.add(task, pool)
+
+    # --- start
 
     def advance(self, now: Instant, room: Callable[[Pool], int]) -> None:
         """
-        Start what is ready and has a slot; exclusive types one at a time within this process (P15).
+        Start what is ready and has a slot; forget what is old.
         """
         if self.board.stopping:
             return
-        for pool, ready in self._ready.items():
+        self._purge(now)
+        for pool in Pool:
             free = room(pool)
-            for _ in range(len(ready)):
-                if free <= 0:
-                    break
-                task_id = ready.popleft()
-                if self._blocked(task_id):
-                    ready.append(task_id)
-                    continue
-                self._queued.discard(task_id)
-                free -= self._start(task_id, pool, now)
+            while free > 0 and (entry := self._ready.take(pool)) is not None:
+                free -= self._start(entry, pool, now)
 
-    def _blocked(self, task_id: str) -> bool:
-        task = self.table.get(task_id)
-        return task is not None and task.exclusive and self._types.get(task.task_type, 0) > 0
+    def _purge(self, now: Instant) -> None:
+        ttl = self.board.options.memory_ttl_millis
+        if ttl is None or now.boot < self._purge_next:
+            return
+        self._purge_next = now.boot + min(max(ttl // PURGES_A_TTL, SHORTEST_PURGE), LONGEST_PURGE)
+        self.table.purge(before=now.wall - ttl, cancelled=True)
 
-    def _start(self, task_id: str, pool: Pool, now: Instant) -> int:
-        before = self.table.get(task_id)
-        if before is None or not claims.claimable(before, now=now.wall):
-            if before is not None:
-                self._arm(before)
+    def _start(self, entry: Entry, pool: Pool, now: Instant) -> int:
+        run = self._claim(entry, pool, now)
+        if run is None or not run.claimed.exclusive:
+            self._ready.pass_on(entry.lane)
+        if run is None:
+            self._arm(entry.task_id)
             return 0
-        claim_id = self.board.fresh_id()
-        claimed = self.table.change(
-            task_id, lambda task: self._claim(task, claim_id, now) if claims.claimable(task, now=now.wall) else task
-        )
-        if claimed.claim_id != claim_id:
-            return 0
-        self._runs[claim_id] = (task_id, pool, before)
+        task, claim_id = run.claimed, run.claimed.claim_id or ""
+        if task.exclusive:
+            self._ready.occupy(task.task_type)
+        self._runs[claim_id] = run
+        self._claims[task.id] = claim_id
         self.occupied[pool] += 1
-        self._types[claimed.task_type] = self._types.get(claimed.task_type, 0) + 1
-        resumed = claims.resumes(before)
-        self.board.commands.append(StartRun(ticket=Ticket(task=claimed, claim_id=claim_id, pool=pool, resumed=resumed)))
+        self.board.count("tasks.lock.acquired")
+        self.board.count("tasks.running")
+        ticket = Ticket(task=task, claim_id=claim_id, pool=pool, resumed=claims.resumes(run.before))
+        self.board.commands.append(StartRun(ticket=ticket))
         return 1
 
-    def _claim(self, task: Task, claim_id: str, now: Instant) -> Task:
-        return claims.claim(task, by=self.board.claimant, claim_id=claim_id, now=now.wall)
+    def _claim(self, entry: Entry, pool: Pool, now: Instant) -> LocalRun | None:
+        claim_id = self.board.fresh_id()
+        # Made exclusive, or no longer, since it was queued: it goes through its timer again.
+        found = self.table.get(entry.task_id)
+        if found is None or found.exclusive is (entry.lane is None) or not claims.claimable(found, now=now.wall):
+            return None
+
+        def rule(task: Task) -> Task:
+            if task is not found:
+                return task
+            return claims.claim(task, by=self.board.claimant, claim_id=claim_id, now=now.wall)
+
+        self.board.count("tasks.lock.attempts")
+        claimed = self.table.try_change(entry.task_id, rule)
+        if claimed is None or claimed.claim_id != claim_id:
+            # A user was faster between the two looks.
+            self.board.count("tasks.lock.conflicts")
+            return None
+        return LocalRun(found, claimed, pool, now.boot)
+
+    # --- reports and ends
 
     def reported(self, event: RunReported) -> None:
         """
         Take a report of a body; it is stored at once.
         """
-        task_id = self._runs[event.claim_id][0]
-        held = self._apply(task_id, event.claim_id, lambda task: progressed(task, event.progress))
+        held = self._apply(event.claim_id, lambda task: progressed(task, event.progress))
         if event.receipt is None:
             return
         if held:
@@ -211,27 +206,34 @@ class Locals:
 
     def ended(self, event: RunEnded, now: Instant) -> None:
         """
-        Take the end of a body.
+        Take the end of a body. What was cancelled, deleted or removed meanwhile stays so, and the outcome is dropped.
         """
-        task_id, pool, before = self._runs.pop(event.claim_id)
-        self.occupied[pool] -= 1
-        self._types[before.task_type] -= 1
-        held = self._apply(task_id, event.claim_id, lambda task: self._end(task, before, event, now))
+        run = self._runs[event.claim_id]
+        held = self._apply(event.claim_id, lambda task: self._end(task, run.before, event, now))
         if held:
-            self._count(event)
-        else:
+            count_end(self.board, event, before=run.before.status)
+        elif not isinstance(event.verdict, NotStarted):
             self.board.count("tasks.fenced")
-        task = self.table.get(task_id)
-        if task is None:
-            return
-        if task.status is not TaskStatus.RUNNING and task.owner_incarnation and not held:
-            task = self.table.change(task_id, claims.released)
-        if task.delete_requested:
-            self.table.remove(task_id)
-        elif not self.board.stopping:
-            self._arm(task)
+        self._leave(event.claim_id, now)
 
-    def _apply(self, task_id: str, claim_id: str, rule: Callable[[Task], Task]) -> bool:
+    def _leave(self, claim_id: str, now: Instant) -> None:
+        run = self._runs.pop(claim_id)
+        task_id = run.claimed.id
+        del self._claims[task_id]
+        self.occupied[run.pool] -= 1
+        self.board.count("tasks.lock.released")
+        if run.claimed.exclusive:
+            self._ready.release(run.claimed.task_type)
+        # A task that was cancelled while it ran names its owner until the body has returned (P17).
+        self.table.try_change(
+            task_id,
+            lambda task: claims.released(task) if task.owner_incarnation and task.fence == run.claimed.fence else task,
+        )
+        self.table.remove_marked(task_id)
+        self.free(self.dependents.note(task_id, now))
+        self._arm(task_id)
+
+    def _apply(self, claim_id: str, rule: Callable[[Task], Task]) -> bool:
         held = False
 
         def guarded(task: Task) -> Task:
@@ -239,10 +241,7 @@ class Locals:
             held = standing(task, claim_id) is Standing.HELD
             return rule(task) if held else task
 
-        try:
-            self.table.change(task_id, guarded)
-        except TaskNotFound:
-            return False
+        self.table.try_change(self._runs[claim_id].claimed.id, guarded)
         return held
 
     def _end(self, task: Task, before: Task, event: RunEnded, now: Instant) -> Task:
@@ -253,17 +252,10 @@ class Locals:
             return outcomes.complete(task, now=now.wall, duration=event.duration)
         if isinstance(verdict, Failed):
             return outcomes.fail(task, error=verdict.error, now=now.wall, duration=event.duration)
-        return self._interrupt(task, verdict.reason, now)
-
-    def _interrupt(self, task: Task, reason: str, now: Instant) -> Task:
-        node_id = self.board.options.node_id
+        node_id, reason = self.board.options.node_id, broken_off(verdict)
         return outcomes.crash(task, now=now.wall, found_by=node_id, reason=reason, counted=False)
 
-    def _count(self, event: RunEnded) -> None:
-        name = {Succeeded: "tasks.completed", Failed: "tasks.failed"}.get(type(event.verdict))
-        if name is not None:
-            self.board.count(name)
-            self.board.count("tasks.execution.time", event.duration)
+    # --- the end of the node
 
     def tell_all(self, signal: Signal) -> None:
         """
@@ -277,6 +269,6 @@ class Locals:
         """
         left = list(self._runs)
         for claim_id in left:
-            task_id, _, _ = self._runs.pop(claim_id)
-            self._apply(task_id, claim_id, lambda task: self._interrupt(task, outcomes.SHUTDOWN, now))
+            duration = now.boot - self._runs[claim_id].since
+            self.ended(RunEnded(claim_id, Interrupted(outcomes.SHUTDOWN), duration), now)
         return left

@@ -7,6 +7,7 @@ Each timer is a date job, set anew after each run, so that fixed rate, fixed del
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -52,7 +53,8 @@ class MemoryTimers:
         Fire at this wall-clock moment (epoch ms) instead of any earlier setting, at once when it is past; None clears.
         """
         if at is None:
-            if self._scheduler.get_job(task_id) is not None:
+            # It may fire, and so be gone, at this very moment.
+            with suppress(JobLookupError):
                 self._scheduler.remove_job(task_id)
             return
         self._scheduler.add_job(

@@ -14,6 +14,7 @@ class NodeOptions:
     The identity, the limits and the patience of one node.
 
     `state_dir` holds the lock file that proves death at once on one host (P9); None means no such file.
+    `memory_ttl_millis`: how long ended memory tasks are kept; None means until somebody removes them.
     """
 
     node_id: str
@@ -27,5 +28,6 @@ class NodeOptions:
     max_clock_offset_millis: int = 1_000
     poll_interval_millis: int = 1_000
     drain_timeout_millis: int = 30_000
+    memory_ttl_millis: int | None = None
     address: str | None = None
     state_dir: Path | None = None

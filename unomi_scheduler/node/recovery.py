@@ -232,6 +232,11 @@ class Crash(Change):
         """
         self._board.count("tasks.crashed")
         self._board.count("tasks.recovery.successes")
+        if self._counted:
+            # Its owner was lost with its lease, or its lock had expired.
+            self._board.count("tasks.lock.timeouts")
+        if stored.record.status is TaskStatus.FAILED:
+            self._board.count("tasks.failed")
         self._board.timeline.wrote(stored.record.id, stored.version)
         self._board.offer(stored, now.wall)
 

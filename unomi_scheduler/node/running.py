@@ -13,6 +13,7 @@ from ..errors import InvalidTask, LeaseLost
 from ..model import Stored, Task, TaskStatus
 from ..rules.progress import Progress
 from .board import Board
+from .counting import count_end
 from .runs import (
     Failed,
     NotStarted,
@@ -23,7 +24,6 @@ from .runs import (
     RunReported,
     Signal,
     StartRun,
-    Succeeded,
     TellRun,
     Ticket,
 )
@@ -159,6 +159,7 @@ class Running:
         run.started = now.boot
         self.started[run.pool] += 1
         self.last_move[run.pool] = now.boot
+        self.board.count("tasks.running")
         resumed = before.status is TaskStatus.CRASHED or before.resume_requested
         self.board.commands.append(
             StartRun(ticket=Ticket(task=run.stored.record, claim_id=run.claim_id, pool=run.pool, resumed=resumed))
@@ -229,9 +230,7 @@ class Running:
         """
         event = run.ended
         if event is not None:
-            name = {Succeeded: "tasks.completed", Failed: "tasks.failed"}.get(type(event.verdict), "tasks.interrupted")
-            self.board.count(name)
-            self.board.count("tasks.execution.time", event.duration)
+            count_end(self.board, event, before=run.before.record.status)
         self.board.count("tasks.lock.released")
         self.settled(run)
         self.board.offer(stored, now.wall)
@@ -314,4 +313,4 @@ class Running:
         """
         assert run.ended is not None  # noqa: S101 - only an ended run writes an end
         run.progress = None
-        run.ended = RunEnded(claim_id=run.claim_id, verdict=Failed(str(error)), duration=run.ended.duration)
+        run.ended = run.ended._replace(verdict=Failed(str(error)))

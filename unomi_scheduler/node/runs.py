@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from ..model import Task
+from ..rules.outcomes import SHUTDOWN
 from ..rules.progress import Progress
 
 
@@ -86,14 +87,24 @@ class NotStarted:
 Verdict = Succeeded | Failed | Interrupted | NotStarted
 
 
+def broken_off(verdict: Interrupted | NotStarted) -> str:
+    """
+    Return what a task says of a run that gave up: the reason, or the original's words where the node stops.
+    """
+    reason = verdict.reason if isinstance(verdict, Interrupted) else ""
+    return SHUTDOWN if reason in ("", Signal.STOPPING.value) else reason
+
+
 class RunEnded(NamedTuple):
     """
-    A body has returned (or an object executor's callback came, or its time ran out). `duration` in ms.
+    A body has returned (or an object executor's callback came, or its time ran out). `duration` in ms; `resumed` when
+    it went on from a crash.
     """
 
     claim_id: str
     verdict: Verdict
     duration: int
+    resumed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,8 @@ from ..rules import claims, outcomes
 from ..rules.claims import Standing, standing
 from ..rules.progress import Progress, progressed
 from .commits import Change, Priority, replace_write
-from .runs import Failed, Signal, Succeeded
+from .counting import GIVEN_BACK
+from .runs import Failed, Signal, Succeeded, broken_off
 
 if TYPE_CHECKING:
     from .board import Board
@@ -55,11 +56,11 @@ class Claim(RunChange):
         Claim what was read, unless this node may not act any more.
         """
         run, board = self._run, self._table.board
-        board.count("tasks.lock.attempts")
         if not board.may_act(now.boot):
             self._table.settled(run)
             board.offer(run.before, now.wall)
             return None
+        board.count("tasks.lock.attempts")
         made = claims.claim(run.before.record, by=board.claimant, claim_id=run.claim_id, now=now.wall)
         return replace_write(made, run.before)
 
@@ -185,9 +186,8 @@ class End(RunChange):
             return outcomes.complete(task, now=now.wall, duration=duration)
         if isinstance(verdict, Failed):
             return outcomes.fail(task, error=verdict.error, now=now.wall, duration=duration)
-        reason = getattr(verdict, "reason", "") or outcomes.SHUTDOWN
         node_id = self._table.board.options.node_id
-        return outcomes.crash(task, now=now.wall, found_by=node_id, reason=reason, counted=False)
+        return outcomes.crash(task, now=now.wall, found_by=node_id, reason=broken_off(verdict), counted=False)
 
     def applied(self, current: Stored[Task]) -> bool:
         """
@@ -256,7 +256,8 @@ class GiveBack(RunChange):
         Free for everybody.
         """
         self._note(stored)
-        self._table.board.count("tasks.given.back")
+        self._table.board.count(GIVEN_BACK)
+        self._table.board.count("tasks.lock.released")
         self._table.settled(self._run)
         self._table.board.offer(stored, now.wall)
 
@@ -303,6 +304,7 @@ class Release(Change):
         """
         Free, or gone.
         """
+        self._board.count("tasks.lock.released")
         self._board.timeline.wrote(stored.record.id, stored.version)
 
     def lost(self, current: Stored[Task] | None, now: Instant) -> None:

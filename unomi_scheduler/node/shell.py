@@ -24,11 +24,11 @@ from .core import Core
 from .errands import Errands
 from .heartbeat import Pulse
 from .identity import NodeLock, host_name, settle_predecessors
-from .local import MemoryTable
 from .memory import MemoryTimers
 from .options import NodeOptions
 from .registry import Registry
 from .runs import Pool, ReportRefused, ReportStored, Signal, StartRun, TellRun
+from .table import MemoryTable
 from .workers import Workers
 
 LOG = logging.getLogger("unomi_scheduler.node")
@@ -268,13 +268,16 @@ class Node:
         self._inbox.put(m.MemoryChanged(task_id))
         return changed
 
-    def memory_remove(self, task_id: str) -> bool:
+    def memory_delete(self, task_id: str, mark: Callable[[Task], Task]) -> None:
         """
-        Remove a memory task; tell whether there was one.
+        Mark a memory task for removal, and remove it when no run of it is left; else the end of the run does (P17).
+
+        Raises:
+            TaskNotFound: there is no such task.
         """
-        removed = self.memory.remove(task_id)
+        self.memory.change(task_id, mark)
+        self.memory.remove_marked(task_id)
         self._inbox.put(m.MemoryChanged(task_id))
-        return removed
 
     def nodes(self) -> list[Heartbeat]:
         """

@@ -33,12 +33,14 @@ class Waiting:
         self._asked = False
         self._after: str | None = None
         self._next = 0
+        self._fresh = False
 
     def note(self, stored: Stored[Task]) -> None:
         """
         Take a task as it stands: remember it while it waits.
         """
         if stored.record.status is TaskStatus.WAITING:
+            self._fresh = self._fresh or stored.record.id not in self._known
             self._known[stored.record.id] = stored
             self._urgent.add(stored.record.id)
         else:
@@ -46,7 +48,7 @@ class Waiting:
 
     def ended(self, task_id: str) -> None:
         """
-        Take the end of a run: those who wait for its task are judged at once.
+        Take the end of a run, or a change by a user: those who wait for its task are judged at once.
         """
         if self._known:
             self._urgent.update(one for one, stored in self._known.items() if task_id in stored.record.waiting_on_tasks)
@@ -62,6 +64,10 @@ class Waiting:
         Return the scan to make now, and the reads of dependencies that are wanted.
         """
         queries: list[AskWaiting | AskTasks] = []
+        if self._fresh:
+            # Its dependencies may end on other nodes: an idle node's next scan would come late for it.
+            self._fresh = False
+            self._next = min(self._next, now.boot + SCAN)
         if not self._asked and now.boot >= self._next and self.board.may_act(now.boot):
             self._asked = True
             queries.append(AskWaiting(PAGE, self._after))
@@ -151,6 +157,8 @@ class Settle(Change):
         It may run, or has failed.
         """
         board = self._waiting.board
+        if stored.record.status is TaskStatus.FAILED:
+            board.count("tasks.failed")
         board.timeline.wrote(stored.record.id, stored.version)
         self._waiting.note(stored)
         self._waiting.ended(stored.record.id)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from ..model import DependencyPolicy, JsonObject, Task, TaskStatus
+from ..model import DependencyPolicy, JsonObject, Task, TaskStatus, evolve
 from ..timestamps import from_iso
 from . import history
 from .lifecycle import advance
@@ -80,6 +80,19 @@ def judge(task: Task, known: Mapping[str, Task | None]) -> Judgement:
         if reason is None or task.dependency_policy is DependencyPolicy.WAIT:
             unmet.append(name)
     return Judgement(Readiness.WAIT, tuple(unmet)) if unmet else Judgement(Readiness.READY)
+
+
+def judge_known(task: Task, known: Mapping[str, Task | None]) -> Judgement:
+    """
+    Judge a waiting task by those of its dependencies that are known; the others count as unmet.
+    """
+    names = task.waiting_on_tasks or task.depends_on
+    there = tuple(name for name in names if name in known)
+    judgement = judge(evolve(task, waiting_on_tasks=there), known) if there else Judgement(Readiness.WAIT)
+    if judgement.readiness is Readiness.BROKEN:
+        return judgement
+    unmet = tuple(name for name in names if name not in known or name in judgement.unmet)
+    return Judgement(Readiness.WAIT, unmet) if unmet else judgement
 
 
 def settled(task: Task, judgement: Judgement, *, now: int, node_id: str) -> Task:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ..errors import InvalidTask, InvalidTransition, TaskNotFound
 from ..metrics import Metric
 from ..model import Task, TaskStatus
+from ..ports import TaskStore
 from ..rules import requests
 from . import edits
 from .definitions import checked, edit_values
@@ -147,20 +148,23 @@ class Changing(Reading):
             TaskNotFound: no task has this id.
             Conflict, StoreUnavailable: the request was not written, or it is not known.
         """
-        now = self._now()
+        now, cancelled = self._now(), False
 
         def mark(task: Task) -> Task:
-            return task if task.delete_requested else requests.mark_deleted(task, now=now, node_id=self.node_id)
+            nonlocal cancelled
+            if task.delete_requested:
+                return task
+            marked = requests.mark_deleted(task, now=now, node_id=self.node_id)
+            cancelled = marked.status is not task.status
+            return marked
 
         node = self._wiring.node
         if node.memory_get(task_id) is not None:
-            node.memory_change(task_id, mark)
-            node.memory_remove(task_id)
-            return
-        store = self._wiring.store()
-        if store is None:
-            raise TaskNotFound(task_id)
-        node.offer(edits.delete(store, task_id, mark))
+            node.memory_delete(task_id, mark)
+        else:
+            node.offer(edits.delete(self._bound(task_id), task_id, mark))
+        if cancelled:
+            self._wiring.metrics.add(Metric.CANCELLED)
 
     def recover_crashed_tasks(self) -> None:
         """
@@ -170,7 +174,10 @@ class Changing(Reading):
 
     def purge_old_tasks(self, days: float | None = None, *, older_than: timedelta | None = None) -> int:
         """
-        Remove stored tasks that completed for good long enough ago, and return how many were removed.
+        Remove tasks that completed for good long enough ago, and return how many were removed.
+
+        Stored ones, and the memory tasks of this process; FAILED, CANCELLED, CRASHED and recurring tasks stay. Of its
+        own accord a process also forgets memory tasks that were cancelled `completed_task_ttl` ago.
 
         Args:
             days: how long ago; or `older_than`. By default the setting `completed_task_ttl`.
@@ -181,8 +188,10 @@ class Changing(Reading):
         age = self._wiring.settings.completed_task_ttl if age is None else age
         if age < timedelta():
             raise InvalidTask(f"Invalid age: expected 0 or more, got {age}")
+        before = self._now() - age // _MILLISECOND
+        removed = self._wiring.node.memory.purge(before=before, cancelled=False)
         store = self._wiring.store()
-        return purge(store, before=self._now() - age // _MILLISECOND) if store is not None else 0
+        return removed + (purge(store, before=before) if store is not None else 0)
 
     def _request(self, task_id: str, rule: Rule, *, strict: bool, metric: Metric) -> Edited:
         try:
@@ -198,12 +207,15 @@ class Changing(Reading):
         node = self._wiring.node
         if node.memory_get(task_id) is not None:
             return node.memory_change(task_id, rule)
+        stored = edits.change(self._bound(task_id), task_id, rule)
+        node.offer(stored)
+        return stored.record
+
+    def _bound(self, task_id: str) -> TaskStore:
         store = self._wiring.store()
         if store is None:
             raise TaskNotFound(task_id)
-        stored = edits.change(store, task_id, rule)
-        node.offer(stored)
-        return stored.record
+        return store
 
     def _now(self) -> int:
         return self._wiring.clock.now().wall

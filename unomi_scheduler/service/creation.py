@@ -4,7 +4,7 @@ Creation: tasks enter the store by create-only writes, now or with an error; not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from secrets import token_hex
@@ -55,21 +55,47 @@ class Creation:
 
     Args:
         offer: told of each task that was written, with its version.
+        near: tells whether an id is a memory task's of this process.
     """
 
-    def __init__(self, *, clock: Clock, metrics: Metrics, offer: Callable[[Stored[Task]], None]) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        offer: Callable[[Stored[Task]], None],
+        near: Callable[[str], bool],
+    ) -> None:
         self._clock = clock
         self._metrics = metrics
         self._offer = offer
+        self._near = near
 
-    def prepare(self, task: Task) -> Task:
+    def prepare(self, task: Task, known: Mapping[str, Task]) -> Task:
         """
-        Return a task's definition as a new task, created now.
+        Return a task's definition as a new task, created now; it waits while a dependency is not met.
+
+        Args:
+            known: the dependencies that exist, and theirs, as far as they reach.
 
         Raises:
-            InvalidTask: the definition breaks a rule.
+            InvalidTask: the definition breaks a rule, or a dependency is missing or leads back.
         """
-        return fresh(task, now=self._clock.now().wall, token=token_hex(16))
+        made = fresh(task, now=self._clock.now().wall, token=token_hex(16))
+        check_dependencies(made, known)
+        judgement = judge(made, known)
+        if judgement.readiness is Readiness.READY:
+            return made
+        # A broken dependency is the node's to judge, with the history and the wake-up of those who wait for this one.
+        return advance(made, TaskStatus.WAITING, waiting_on_tasks=judgement.unmet or made.depends_on)
+
+    def created(self, task: Task) -> None:
+        """
+        Count a task that was created.
+        """
+        self._metrics.add(Metric.CREATED)
+        if task.status is TaskStatus.WAITING:
+            self._metrics.add(Metric.WAITING)
 
     def create(self, store: TaskStore, task: Task, *, keep: bool) -> Created:
         """
@@ -85,9 +111,14 @@ class Creation:
             raise result
         return result
 
-    def create_all(self, store: TaskStore, tasks: Sequence[Task], *, keep: bool) -> list[Created | SchedulerError]:
+    def create_all(
+        self, store: TaskStore, tasks: Sequence[Task], *, keep: bool, beside: Collection[str] = ()
+    ) -> list[Created | SchedulerError]:
         """
         Write tasks in batches, dependencies before their dependents; one result for each, in order.
+
+        Args:
+            beside: the ids of the memory tasks of the same call.
         """
         results: dict[int, Created | SchedulerError] = {}
         places: dict[str, int] = {}
@@ -98,16 +129,18 @@ class Creation:
         for task in circular:
             results[places[task.id]] = InvalidTask(f"Task {task.id}: its dependencies lead back to itself")
         for batch in _batches(ordered):
-            for task, result in zip(batch, self._create_batch(store, batch, keep=keep), strict=True):
+            for task, result in zip(batch, self._create_batch(store, batch, keep=keep, beside=beside), strict=True):
                 results[places[task.id]] = result
         return [results[place] for place in range(len(tasks))]
 
-    def _create_batch(self, store: TaskStore, batch: Sequence[Task], *, keep: bool) -> list[Created | SchedulerError]:
+    def _create_batch(
+        self, store: TaskStore, batch: Sequence[Task], *, keep: bool, beside: Collection[str]
+    ) -> list[Created | SchedulerError]:
         try:
             known = load_dependencies(store, batch)
         except SchedulerError as error:
             return [error] * len(batch)
-        results = {task.id: self._ready(task, known) for task in batch}
+        results = {task.id: self._ready(task, known, beside) for task in batch}
         made = [one for one in results.values() if isinstance(one, Task)]
         answers = _create(store, made)
         ended: dict[str, Created | SchedulerError] = {
@@ -116,17 +149,17 @@ class Creation:
         }
         return [one if isinstance(one, SchedulerError) else ended[one.id] for one in results.values()]
 
-    def _ready(self, task: Task, known: Mapping[str, Task]) -> Task | SchedulerError:
+    def _ready(self, task: Task, known: Mapping[str, Task], beside: Collection[str]) -> Task | SchedulerError:
+        for name in task.depends_on:
+            if name not in known and (name in beside or self._near(name)):
+                return InvalidTask(
+                    f"Task {task.id}: it depends on {name}, a memory task, which no other process can see; make {name} "
+                    f"persistent, or {task.id} a memory task too"
+                )
         try:
-            made = self.prepare(task)
-            check_dependencies(made, known)
+            return self.prepare(task, known)
         except SchedulerError as error:
             return error
-        judgement = judge(made, known)
-        if judgement.readiness is Readiness.READY:
-            return made
-        # A broken dependency is the node's to judge, with the history and the wake-up of those who wait for this one.
-        return advance(made, TaskStatus.WAITING, waiting_on_tasks=judgement.unmet or made.depends_on)
 
     def _result(
         self, store: TaskStore, task: Task, outcome: Outcome, *, doubtful: bool, keep: bool
@@ -143,7 +176,7 @@ class Creation:
             return error
 
     def _created(self, stored: Stored[Task]) -> Created:
-        self._metrics.add(Metric.CREATED)
+        self.created(stored.record)
         self._offer(stored)
         return Created(stored.record)
 

@@ -98,10 +98,6 @@ def _typed(task: Task) -> Task:
 def _check_kind(task: Task) -> None:
     if task.system_task and task.id != task.task_type:
         raise InvalidTask(f"Invalid task id: a system task's is its type, {task.task_type!r}, got {task.id!r}")
-    if not task.persistent and task.depends_on:
-        raise InvalidTask(
-            f"Task {task.id}: a memory task cannot have dependencies, it has {', '.join(task.depends_on)}"
-        )
 
 
 def edit_values(changes: Mapping[str, Any]) -> dict[str, Any]:

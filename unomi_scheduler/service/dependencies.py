@@ -4,10 +4,10 @@ Dependencies: the tasks that tasks wait for, loaded as far as they reach, and th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from ..model import Task
+from ..model import Task, evolve
 from ..ports import TaskStore
 
 
@@ -24,6 +24,30 @@ def load_dependencies(store: TaskStore, tasks: Iterable[Task]) -> dict[str, Task
         known |= {one.id: one for one in found}
         wanted = {name for one in found for name in one.depends_on} - asked
     return known
+
+
+def reach_dependencies(
+    task: Task, *, near: Callable[[str], Task | None], store: Callable[[], TaskStore | None]
+) -> dict[str, Task]:
+    """
+    Return what a memory task depends on, and theirs: in this process's memory (`near`), and what is not there in the
+    store, which is asked for only then.
+    """
+    known: dict[str, Task] = {}
+    far: set[str] = set()
+    wanted = set(task.depends_on)
+    while wanted:
+        name = wanted.pop()
+        found = near(name)
+        if found is None:
+            far.add(name)
+        elif not found.delete_requested:
+            known[name] = found
+            wanted |= set(found.depends_on) - known.keys() - far
+    bound = store() if far else None
+    if bound is None:
+        return known
+    return load_dependencies(bound, [evolve(task, depends_on=tuple(sorted(far)))]) | known
 
 
 def _read(store: TaskStore, wanted: list[str]) -> list[Task]:

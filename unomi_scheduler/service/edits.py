@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ..errors import Conflict, InvalidTask, StoreUnavailable, TaskNotFound
 from ..model import Stored, Task
 from ..ports import Action, Outcome, Result, TaskStore, Write
+from ..rules.purging import owned
 
 Rule = Callable[[Task], Task]
 
@@ -138,10 +139,3 @@ def delete(store: TaskStore, task_id: str, mark: Rule) -> Stored[Task]:
         except TaskNotFound:
             return marked
     raise Conflict(f"Task {task_id} is marked for removal; other writers were faster {RACES} times")
-
-
-def owned(task: Task) -> bool:
-    """
-    Tell whether a run of the task may be left somewhere.
-    """
-    return task.owner_incarnation is not None or task.lock_owner is not None

@@ -23,6 +23,7 @@ class View:
     node_id: str
     tags: tuple[str, ...] = ()
     running: bool
+    executor_node: bool = True
     nodes: Sequence[Heartbeat] = ()
     local_types: frozenset[str] = frozenset()
     slot: Slot | None = None
@@ -111,10 +112,12 @@ def _candidates(task: Task, view: View) -> Iterator[str]:
 def _here(task: Task, view: View) -> Iterator[str]:
     if not view.running:
         yield "a memory task, and the node of this process is not started"
+    elif not view.executor_node and not task.run_on_all_nodes:
+        yield "a memory task, and the node of this process runs no tasks (executor_node is false)"
     elif task.task_type not in view.local_types:
         yield f"a memory task, and no executor for type {task.task_type} is registered in this process"
     elif not targets(task, node_id=view.node_id, tags=view.tags):
-        yield "a memory task that names other nodes"
+        yield f"a memory task that names other nodes ({', '.join((*task.on_nodes, *task.on_tags))})"
 
 
 def _at(moment: int | None) -> str:

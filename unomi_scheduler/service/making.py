@@ -5,14 +5,14 @@ Making: new tasks, and the code that runs them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from ..builder import Draft, IfExists, TaskBuilder
 from ..errors import Conflict, InvalidTask, SchedulerError
-from ..metrics import Metric
 from ..model import Json, Task, TaskStatus, TimeUnit
 from ..node.executors import FunctionExecutor
 from ..ports import Executor
@@ -22,6 +22,7 @@ from ..units import amount_of
 from .changing import Changing
 from .creation import Created, Creation, NotAllScheduled
 from .definitions import DEFINED, checked, definition_of, edit_values
+from .dependencies import reach_dependencies, waves
 from .wiring import Wiring
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Making(Changing):
             clock=wiring.clock,
             metrics=wiring.metrics,
             offer=lambda stored: wiring.node.offer(stored),  # noqa: PLW0108 - the node is made at its first use
+            near=lambda task_id: wiring.node.memory_get(task_id) is not None,
         )
 
     def new_task(self, task_type: str) -> TaskBuilder:
@@ -130,11 +132,10 @@ class Making(Changing):
         """
         keep = _keeps(if_exists)
         given = list(tasks)
-        plain = [task for task in given if task.persistent and not task.system_task]
-        stored = iter(self._creation.create_all(self._wiring.required_store(), plain, keep=keep) if plain else [])
-        results = [
-            next(stored) if task.persistent and not task.system_task else self._alone(task, if_exists) for task in given
-        ]
+        plain = [task for task in given if _is_plain(task)]
+        stored = iter(self._all_stored(plain, keep=keep, beside={task.id for task in given if not task.persistent}))
+        alone = iter(self._all_alone([task for task in given if not _is_plain(task)], if_exists))
+        results = [next(stored) if _is_plain(task) else next(alone) for task in given]
         failed = {
             task.id: result for task, result in zip(given, results, strict=True) if isinstance(result, SchedulerError)
         }
@@ -172,6 +173,26 @@ class Making(Changing):
 
         return register
 
+    def _all_stored(
+        self, tasks: Sequence[Task], *, keep: bool, beside: Collection[str]
+    ) -> list[Created | SchedulerError]:
+        if not tasks:
+            return []
+        return self._creation.create_all(self._wiring.required_store(), tasks, keep=keep, beside=beside)
+
+    def _all_alone(self, tasks: Sequence[Task], if_exists: IfExists) -> list[Created | SchedulerError]:
+        ordered, circular = waves(tasks)
+        rank = {task.id: number for number, task in enumerate(chain(*ordered))}
+        results: dict[int, Created | SchedulerError] = {
+            place: InvalidTask(f"Task {task.id}: its dependencies lead back to itself")
+            for place, task in enumerate(tasks)
+            if task in circular
+        }
+        for place in sorted(range(len(tasks)), key=lambda place: rank.get(tasks[place].id, 0)):
+            if place not in results:
+                results[place] = self._alone(tasks[place], if_exists)
+        return [results[place] for place in range(len(tasks))]
+
     def _alone(self, task: Task, if_exists: IfExists) -> Created | SchedulerError:
         try:
             return Created(self.schedule_task(task, if_exists=if_exists))
@@ -194,7 +215,8 @@ class Making(Changing):
 
     def _create_memory(self, task: Task, *, keep: bool) -> Task:
         node = self._wiring.node
-        made = self._creation.prepare(task)
+        known = reach_dependencies(task, near=node.memory_get, store=self._wiring.store)
+        made = self._creation.prepare(task, known)
         try:
             node.memory_put(made)
         except Conflict:
@@ -202,7 +224,7 @@ class Making(Changing):
             if not keep or existing is None:
                 raise
             return existing
-        self._wiring.metrics.add(Metric.CREATED)
+        self._creation.created(made)
         return made
 
     def _reuse(self, existing: Task, draft: Draft) -> Task:
@@ -218,6 +240,11 @@ class Making(Changing):
             return existing
         now = self._now()
         return self._change(existing.id, lambda task: checked(requests.edit(task, now=now, **updates)))
+
+
+def _is_plain(task: Task) -> bool:
+    # What goes to the store in batches.
+    return task.persistent and not task.system_task
 
 
 def _applicable(existing: Task, updates: Mapping[str, Any]) -> dict[str, Any]:

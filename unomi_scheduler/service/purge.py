@@ -1,8 +1,8 @@
 """
 Purge: old completed tasks leave the store (contract section 9).
 
-Never purged: FAILED, CANCELLED, CRASHED, recurring and memory tasks. What was marked for removal goes too, once no run
-of it is left.
+Never purged: FAILED, CANCELLED, CRASHED and recurring tasks. What was marked for removal goes too, once no run of it is
+left. Each process forgets its own memory tasks itself (`node.local`).
 """
 
 from __future__ import annotations
@@ -11,25 +11,14 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from ..clock import Clock
-from ..model import Stored, Task, TaskStatus
+from ..model import Stored, Task
 from ..ports import Action, Callback, Result, TaskStore, Write
-from .edits import owned, raise_failure
+from ..rules.purging import purgeable
+from .edits import raise_failure
 
 PURGE_TYPE = "task-purge"
 PAGE = 1_000
 _MILLISECOND = timedelta(milliseconds=1)
-
-
-def purgeable(task: Task, *, before: int) -> bool:
-    """
-    Tell whether a task may be removed: it completed at or before `before` for good, or was marked for removal.
-    """
-    if owned(task):
-        return False
-    if task.delete_requested:
-        return True
-    last = task.last_execution_date
-    return task.status is TaskStatus.COMPLETED and not task.periodic and last is not None and last <= before
 
 
 def purge(store: TaskStore, *, before: int) -> int:
@@ -46,7 +35,11 @@ def purge(store: TaskStore, *, before: int) -> int:
         found = store.find_purgeable(before=before, limit=PAGE)
         gone = _remove(store, [one for one in found.tasks if purgeable(one.record, before=before)])
         removed += gone
-        if not gone or found.after is None:
+        if not gone:
+            return removed
+        if found.after is None:
+            # Whoever lists the tasks now must not find what was removed.
+            store.refresh()
             return removed
 
 

@@ -176,13 +176,27 @@ class Reading:
             node_id=self.node_id,
             tags=wiring.settings.tags,
             running=wiring.node.running,
+            executor_node=self.executor_node,
             nodes=self.nodes(),
             local_types=wiring.registry.types(),
             slot=self._slot(task),
         )
 
     def _slot(self, task: Task) -> Slot | None:
+        if not task.persistent:
+            return self._lane(task) if task.exclusive else None
         store = self._wiring.store()
-        if store is None or not task.exclusive or not task.persistent:
+        if store is None or not task.exclusive:
             return None
         return next((one.record for one in store.slots([task.task_type])), None)
+
+    def _lane(self, task: Task) -> Slot | None:
+        # Memory tasks are exclusive within their process (P15): the one that runs holds what a slot document is.
+        return next(
+            (
+                Slot(task_type=one.task_type, task_id=one.id, claim_id=one.claim_id or one.id, owner=self.node_id)
+                for one in self._wiring.node.memory_tasks()
+                if one.exclusive and one.task_type == task.task_type and one.owner_incarnation is not None
+            ),
+            None,
+        )

@@ -169,5 +169,6 @@ def node_options(settings: Settings, *, node_id: str, state_dir: Path | None) ->
         max_clock_offset_millis=settings.max_clock_offset // _MILLISECOND,
         poll_interval_millis=settings.poll_interval // _MILLISECOND,
         drain_timeout_millis=settings.drain_timeout // _MILLISECOND,
+        memory_ttl_millis=settings.completed_task_ttl // _MILLISECOND if settings.purge_enabled else None,
         state_dir=state_dir,
     )

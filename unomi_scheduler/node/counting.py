@@ -1,0 +1,36 @@
+"""
+Counting: what the end of a run adds to the metrics, for stored tasks and memory tasks alike.
+"""
+
+from __future__ import annotations
+
+from ..metrics import Metric
+from ..model import TaskStatus
+from .board import Board
+from .runs import Failed, NotStarted, RunEnded, Succeeded
+
+GIVEN_BACK, INTERRUPTED = "tasks.given.back", "tasks.interrupted"
+
+
+def count_end(board: Board, event: RunEnded, *, before: TaskStatus) -> None:
+    """
+    Count the end of a run after the write that made it true.
+
+    Args:
+        before: the state that the claim left. A run that went on by itself after a crash counts as resumed; one that
+            somebody asked for was counted then.
+    """
+    if isinstance(event.verdict, NotStarted):
+        board.count(GIVEN_BACK)
+        return
+    if isinstance(event.verdict, Succeeded):
+        board.count(Metric.COMPLETED)
+    elif isinstance(event.verdict, Failed):
+        board.count(Metric.FAILED)
+    else:
+        # It leaves its task CRASHED, and the task goes on from there.
+        board.count(INTERRUPTED)
+        board.count(Metric.CRASHED)
+    board.count(Metric.EXECUTION_TIME, event.duration)
+    if event.resumed and before is TaskStatus.CRASHED:
+        board.count(Metric.RESUMED)

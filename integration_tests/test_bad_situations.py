@@ -279,7 +279,7 @@ def test_malformed_documents_among_a_hundred_good_ones(
     assert "parameters" in reasons["no-object"]
     assert "statusDetails.executionHistory" in reasons["no-list"]
     assert "ASLEEP" in reasons["no-status"]
-    assert "itemId: it must equal the document's id, got 'another'" in reasons["other-id"]
+    assert "'other-id' is required, got 'another'" in reasons["other-id"]
     assert "itemId: a text is required" in reasons["empty"]
     # The two with a partition look like any other task until somebody reads them.
     assert any("5 task documents that cannot be read" in problem for problem in unread.problems)

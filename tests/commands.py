@@ -40,7 +40,7 @@ class Ended:
         return lines[0]
 
 
-def complaints_about(store: str, folder: Path) -> dict[str, str]:
+def complaints_about(store: str, folder: Path, **settings: str) -> dict[str, str]:
     """
     Start every command that needs a store, and return what each complains of, by its name.
     """
@@ -52,7 +52,7 @@ def complaints_about(store: str, folder: Path) -> dict[str, str]:
             "doctor": [*_SERVER, "doctor"],
             "unomi-task": [*_CLIENT, "--store", store, "list"],
         },
-        store=store,
+        **{"store": store, **settings},
     )
     return {name: one.complaint for name, one in ended.items()}
 
@@ -62,6 +62,20 @@ def doctor(folder: Path, **settings: str) -> Ended:
     Run `unomi-scheduler doctor` with these settings.
     """
     return run_together(folder, {"doctor": [*_SERVER, "doctor"]}, **settings)["doctor"]
+
+
+def import_from(index: str, folder: Path, *options: str, **settings: str) -> Ended:
+    """
+    Run `unomi-scheduler import --from-index` with these settings.
+    """
+    return run_together(folder, {"import": import_command(index, *options)}, **settings)["import"]
+
+
+def import_command(index: str, *options: str) -> list[str]:
+    """
+    Return the command line of an import.
+    """
+    return [*_SERVER, "import", "--from-index", index, *options]
 
 
 def run_together(folder: Path, commands: dict[str, list[str]], **settings: str) -> dict[str, Ended]:

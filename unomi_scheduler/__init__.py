@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .service import Edited, NotAllScheduled, Scheduler
     from .stores.documents import task_document
     from .stores.opening import examine_store
+    from .stores.takeover import ImportReport, import_tasks
 
 __all__ = [
     "AsyncTaskContext",
@@ -66,6 +67,7 @@ __all__ = [
     "Executor",
     "FunctionExecutor",
     "Heartbeat",
+    "ImportReport",
     "InvalidTask",
     "InvalidTransition",
     "LeaseLost",
@@ -89,6 +91,7 @@ __all__ = [
     "TotalRelation",
     "configure_logging",
     "examine_store",
+    "import_tasks",
     "task_document",
 ]
 
@@ -104,6 +107,7 @@ _HOMES = {
     "Executor": ".ports",
     "FunctionExecutor": ".node.executors",
     "Heartbeat": ".model",
+    "ImportReport": ".stores.takeover",
     "InvalidTask": ".errors",
     "InvalidTransition": ".errors",
     "LeaseLost": ".errors",
@@ -127,6 +131,7 @@ _HOMES = {
     "TotalRelation": ".model",
     "configure_logging": ".logs",
     "examine_store": ".stores.opening",
+    "import_tasks": ".stores.takeover",
     "task_document": ".stores.documents",
 }
 

@@ -294,6 +294,17 @@ class Malformed:
     document: JsonObject
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Misplaced(Malformed):
+    """
+    A good task in a document that has another id than the task: as Apache Unomi keeps it, `<tenant>_<itemId>`.
+
+    It is read and listed; it is never written, so that no two documents can be one task. A node moves it to its id.
+    """
+
+    task: Task
+
+
 Record = Task | Heartbeat | Slot | Malformed
 R_co = TypeVar("R_co", covariant=True)
 

@@ -129,6 +129,22 @@ def doctor() -> None:
     click.echo("No problems found.")
 
 
+@main.command("import")
+@click.option("--from-index", required=True, metavar="NAME", help="The index of Apache Unomi; it is only read.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@click.option("--force", is_flag=True, help="Go on although the original seems to be alive.")
+@_CONFIG
+def import_command(from_index: str, *, dry_run: bool, force: bool) -> None:
+    """
+    Take over the tasks of an Apache Unomi that was stopped. It may be repeated.
+    """
+    from .takeover import take_over
+
+    report = take_over(_settings, from_index, dry_run=dry_run, force=force)
+    click.echo("\n".join(report.lines))
+    sys.exit(report.code)
+
+
 @main.command("hash-password")
 def hash_password() -> None:
     """

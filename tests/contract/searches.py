@@ -23,6 +23,8 @@ from tests.contract.support import (
 )
 from tests.factories import NOW, make_due_task, make_heartbeat, make_running_task, make_slot, make_task
 from unomi_scheduler.model import (
+    Malformed,
+    Misplaced,
     Stored,
     TaskStatus,
     evolve,
@@ -31,6 +33,7 @@ from unomi_scheduler.ports import (
     Found,
     OwnedQuery,
     Result,
+    TaskQuery,
     TaskStore,
 )
 
@@ -126,6 +129,32 @@ class SearchesContract:
         rewrite(store, malformed.record, malformed.version)
 
         assert Found() == store.find_unplaced(limit=10)
+
+    def test_a_document_under_the_original_s_id_is_found_read_and_listed(self, store: TaskStore, plant: Plant) -> None:
+        """
+        As the task it is, to be moved, and never as one that may be claimed where it stands.
+        """
+        plant("acme_one", foreign("one", tenantId="acme", lockOwner="node-z", status="RUNNING"))
+        store.refresh()
+        (stored,) = store.find_unplaced(limit=10).malformed
+        page = store.find(TaskQuery())
+        owned = store.find_owned(OwnedQuery(except_incarnations=frozenset(), limit=10))
+
+        assert isinstance(stored.record, Misplaced)
+        assert (stored.record.id, stored.record.task.id) == ("acme_one", "one")
+        assert (page.list, page.total_size) == ((stored.record.task,), 1)
+        assert store.tasks(["acme_one", "one"]) == [stored, None]
+        assert owned.tasks == ()
+
+    def test_only_the_original_s_id_is_a_place_to_move_from(self, store: TaskStore, plant: Plant) -> None:
+        """
+        Another tenant's name, or a document that was placed already, is somebody's mistake.
+        """
+        plant("acme_one", foreign("one", tenantId="other"))
+        plant("acme_two", foreign("two", tenantId="acme", partition=3))
+        found = store.tasks(["acme_one", "acme_two"])
+
+        assert [type(one.record) for one in found if one is not None] == [Malformed, Malformed]
 
     def test_the_unplaced_are_limited(self, store: TaskStore, plant: Plant) -> None:
         """

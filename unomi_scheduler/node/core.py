@@ -62,6 +62,9 @@ CLOCK_CHECK = 60_000
 FIRST_SEARCHES, SEARCH_AGAIN = 700, 2_000
 """Milliseconds between two searches for nodes: at the beginning, doubling; and after a lost claim."""
 MOST_CLAIMS = 800
+UNPLACED_PAGE = 500
+ADOPT_AGAIN = 1_000
+"""Milliseconds between two pages of documents that others wrote."""
 LOOK_AGAIN = 20
 """Milliseconds before a duty that could not be done is tried again."""
 
@@ -210,6 +213,9 @@ class Core:
             self._ask(*self.recovery.found(answer, sent=event.sent, now=now))
         elif isinstance(query, AskUnplaced) and isinstance(answer, Found):
             self.discovery.adopt(answer)
+            if answer.after is not None:
+                # A restore brings many at once.
+                self._unplaced_next = now.boot + ADOPT_AGAIN
         elif isinstance(query, AskWaiting) and isinstance(answer, Found):
             self.waiting.found(answer, now)
         elif isinstance(query, AskClock) and isinstance(answer, int):
@@ -389,7 +395,7 @@ class Core:
             self._ask(AskHeartbeats(None))
         if now.boot >= self._unplaced_next and self.board.may_act(now.boot):
             self._unplaced_next = now.boot + 2 * lease
-            self._ask(AskUnplaced(200))
+            self._ask(AskUnplaced(UNPLACED_PAGE))
         if now.boot >= self._clock_next:
             self._clock_next = now.boot + CLOCK_CHECK
             self._ask(AskClock())

@@ -4,22 +4,19 @@ Discovery: finding work by search, whose it is, and when this node would claim i
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from ..clock import Instant
 from ..errors import SchedulerError
-from ..model import Malformed, Stored, Task
-from ..ports import DueQuery, Found, Write
+from ..model import Stored, Task
+from ..ports import DueQuery, Found
 from ..rules.placement import partition_of, share_of, targets
 from ..rules.readiness import ALWAYS_DUE, due_at
+from .adoption import adopt, set_aside
 from .board import Board
-from .commits import Change, replace_write
-from .complaints import and_more
 from .membership import Membership
 from .messages import AskDue
 
-LOG = logging.getLogger("unomi_scheduler.node")
 LOOK_AHEAD = 30_000
 GRACE = 1_000
 """Milliseconds after due from which a task may be claimed by a node whose share it is not in."""
@@ -187,7 +184,7 @@ class Discovery:
             if not timeline.outdated(stored) and not skip(stored.record.id):
                 self.offer(stored, now.wall)
         timeline.trim(MOST_ENTRIES)
-        self.set_aside(found.malformed)
+        set_aside(self.board, found)
 
     def failed(self, error: SchedulerError) -> None:
         """
@@ -199,69 +196,6 @@ class Discovery:
 
     def adopt(self, found: Found) -> None:
         """
-        Write back the documents that others wrote, so that searches for due work find them.
+        Take documents that others wrote.
         """
-        for stored in found.tasks:
-            self.board.commits.submit(Rewrite(self, stored))
-        self.set_aside(found.malformed)
-
-    def set_aside(self, malformed: tuple[Stored[Malformed], ...]) -> None:
-        """
-        Mark documents that are no tasks with the reason, so that the others are not held up by them.
-        """
-        for stored in malformed:
-            if not self.board.commits.busy(Task, stored.record.id):
-                self.board.count("tasks.quarantined")
-                self.board.commits.submit(Rewrite(self, stored))
-
-
-class Rewrite(Change):
-    """
-    Write a document back as it is, with the fields that searches need (or the quarantine's mark).
-    """
-
-    __slots__ = ("_discovery", "_stored")
-
-    def __init__(self, discovery: Discovery, stored: Stored[Any]) -> None:
-        super().__init__(Task, stored.record.id)
-        self._discovery = discovery
-        self._stored = stored
-
-    def prepare(self, now: Instant) -> Write:
-        """
-        Write what was read.
-        """
-        return replace_write(self._stored.record, self._stored)
-
-    def reconsider(self, current: Stored[Any] | None, now: Instant) -> Write | None:
-        """
-        Somebody wrote it meanwhile: the next search decides.
-        """
-        return None
-
-    def done(self, stored: Stored[Any], now: Instant) -> None:
-        """
-        A task may be due here; what is none says so once.
-        """
-        if isinstance(stored.record, Task):
-            self._discovery.offer(stored, now.wall)
-            return
-        kept = self._discovery.board.complaints.tell("quarantine", now.boot)
-        if kept is not None:
-            LOG.warning(
-                "The document %s%s is no task and was put in quarantine: %s. Put it right and remove its "
-                "quarantineReason, or delete it; unomi-scheduler doctor lists them",
-                stored.record.id, and_more(kept), stored.record.reason,
-                extra={"action": "quarantined", "task_id": stored.record.id},
-            )  # fmt: skip
-
-    def lost(self, current: Stored[Any] | None, now: Instant) -> None:
-        """
-        The next search decides.
-        """
-
-    def refused(self, error: SchedulerError, now: Instant) -> bool:
-        """
-        The next search decides.
-        """
-        return False
+        adopt(self.board, found)

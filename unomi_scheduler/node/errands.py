@@ -12,6 +12,7 @@ from typing import Any
 from ..clock import Clock
 from ..errors import SchedulerError, StoreUnavailable
 from ..ports import Outcome, Result, TaskStore
+from ..stores.homes import wherever
 from . import messages as m
 
 LOG = logging.getLogger("unomi_scheduler.node")
@@ -84,6 +85,11 @@ def _owned(store: TaskStore, query: m.AskOwned) -> Any:
     return store.find_owned(query.query)
 
 
+def _tasks(store: TaskStore, query: m.AskTasks) -> Any:
+    # A dependency that has not been moved to its id yet is not a deleted one.
+    return wherever(store, query.ids) if query.purpose == "dependencies" else store.tasks(query.ids)
+
+
 def _slots(store: TaskStore, query: m.AskSlots) -> Any:
     if query.fresh:
         store.refresh()
@@ -93,7 +99,7 @@ def _slots(store: TaskStore, query: m.AskSlots) -> Any:
 QUESTIONS: dict[type, Callable[[TaskStore, Any], Any]] = {
     m.AskDue: lambda store, query: store.find_due(query.query),
     m.AskOwned: _owned,
-    m.AskTasks: lambda store, query: store.tasks(query.ids),
+    m.AskTasks: _tasks,
     m.AskHeartbeats: lambda store, query: store.heartbeats(query.ids),
     m.AskSlots: _slots,
     m.AskUnplaced: lambda store, query: store.find_unplaced(limit=query.limit),

@@ -12,6 +12,7 @@ from ..model import Stored, Task, TaskStatus
 from ..ports import Found, Write
 from ..rules import dependencies
 from ..rules.dependencies import Judgement, Readiness
+from ..stores.reading import listed
 from .board import Board
 from .commits import Change, replace_write
 from .messages import AskTasks, AskWaiting
@@ -106,7 +107,7 @@ class Waiting:
         Judge every known task whose dependencies were all read.
         """
         read = {
-            name: stored.record if stored is not None and isinstance(stored.record, Task) else None
+            name: listed(stored.record) if stored is not None else None
             for name, stored in zip(ids, answers, strict=True)
         }
         for stored in list(self._known.values()):

@@ -9,6 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 
 from ..model import Task, evolve
 from ..ports import TaskStore
+from ..stores.homes import wherever
+from ..stores.reading import listed
 
 
 def load_dependencies(store: TaskStore, tasks: Iterable[Task]) -> dict[str, Task]:
@@ -51,8 +53,8 @@ def reach_dependencies(
 
 
 def _read(store: TaskStore, wanted: list[str]) -> list[Task]:
-    records = [one.record for one in store.tasks(wanted) if one is not None]
-    return [one for one in records if isinstance(one, Task) and not one.delete_requested]
+    tasks = [listed(one.record) for one in wherever(store, wanted) if one is not None]
+    return [one for one in tasks if one is not None and not one.delete_requested]
 
 
 def waves(tasks: Sequence[Task]) -> tuple[list[list[Task]], list[Task]]:

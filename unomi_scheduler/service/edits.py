@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import Conflict, InvalidTask, StoreUnavailable, TaskNotFound
-from ..model import Stored, Task
+from ..model import Misplaced, Stored, Task
 from ..ports import Action, Outcome, Result, TaskStore, Write
 from ..rules.purging import owned
+from ..stores.homes import find
 
 Rule = Callable[[Task], Task]
 
@@ -21,15 +22,16 @@ SENDS = 3
 
 def read(store: TaskStore, task_id: str) -> Stored[Task]:
     """
-    Return a stored task.
+    Return a stored task, to be changed.
 
     Raises:
         TaskNotFound: there is none.
         InvalidTask: the document is no task.
+        Conflict: the document is still where Apache Unomi kept it.
     """
-    (stored,) = store.tasks([task_id])
-    if stored is None:
-        raise TaskNotFound(task_id)
+    stored = find(store, task_id)
+    if isinstance(stored.record, Misplaced):
+        raise Conflict(f"The document {stored.record.id} cannot be changed yet: {stored.record.reason}; try again then")
     if not isinstance(stored.record, Task):
         raise InvalidTask(f"Task {task_id} is in quarantine: {stored.record.reason}")
     return Stored(stored.record, stored.version)

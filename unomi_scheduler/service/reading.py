@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import logging
 
-from ..errors import SchedulerError, TaskNotFound
-from ..model import Heartbeat, JsonObject, Page, Slot, Stored, Task, TaskStatus
+from ..errors import InvalidTask, SchedulerError, TaskNotFound
+from ..model import Heartbeat, JsonObject, Malformed, Misplaced, Page, Slot, Task, TaskStatus
 from ..ports import LIST_CAP, StoreReport, TaskQuery
-from .edits import read
+from ..stores.homes import find
 from .explaining import View, explain
 from .listing import in_order, list_tasks, query_of
 from .wiring import Wiring
@@ -48,7 +48,7 @@ class Reading:
             InvalidTask: the document is no task.
         """
         memory = self._wiring.node.memory_get(task_id)
-        return memory if memory is not None else self._stored(task_id).record
+        return memory if memory is not None else self._stored(task_id)
 
     def get_memory_tasks(self) -> list[Task]:
         """
@@ -116,12 +116,14 @@ class Reading:
         task = self._wiring.node.memory_get(task_id)
         if task is None:
             store = self._wiring.store()
-            (stored,) = store.tasks([task_id]) if store is not None else (None,)
-            if stored is None:
+            if store is None:
                 raise TaskNotFound(task_id)
-            if not isinstance(stored.record, Task):
-                return (f"in quarantine, no node looks at it: {stored.record.reason}",)
-            task = stored.record
+            record = find(store, task_id).record
+            if isinstance(record, Misplaced):
+                return (f"the document {record.id} is not looked at yet: {record.reason}",)
+            if not isinstance(record, Task):
+                return (f"in quarantine, no node looks at it: {record.reason}",)
+            task = record
         return explain(task, self._view(task))
 
     def nodes(self) -> list[Heartbeat]:
@@ -163,11 +165,16 @@ class Reading:
             )
         return store.check()
 
-    def _stored(self, task_id: str) -> Stored[Task]:
+    def _stored(self, task_id: str) -> Task:
         store = self._wiring.store()
         if store is None:
             raise TaskNotFound(task_id)
-        return read(store, task_id)
+        record = find(store, task_id).record
+        if isinstance(record, Misplaced):
+            return record.task
+        if isinstance(record, Malformed):
+            raise InvalidTask(f"Task {task_id} is in quarantine: {record.reason}")
+        return record
 
     def _view(self, task: Task) -> View:
         wiring = self._wiring

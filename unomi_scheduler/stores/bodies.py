@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import orjson
 
-from ..errors import InvalidTask
 from ..model import Heartbeat, JsonObject, Malformed, Slot, Stored, Task, Version
 from ..ports import Found
-from .documents import decode_heartbeat, decode_slot, decode_task
+from .documents import decode_heartbeat, decode_slot
+from .reading import placed
 
 R = TypeVar("R", Heartbeat, Slot)
 
@@ -20,20 +20,12 @@ R = TypeVar("R", Heartbeat, Slot)
 def read_task(task_id: str, body: object) -> Task | Malformed:
     """
     Return the task of a body, or what is wrong with it: not JSON, not a task, or the task of another id.
-
-    A claim of a document that carries another id would be written to that other document.
     """
     try:
         document = _object(body)
     except ValueError as error:
         return Malformed(id=task_id, reason=str(error), document={"unreadable": _shown(body)})
-    try:
-        task = decode_task(document)
-    except InvalidTask as error:
-        return Malformed(id=task_id, reason=str(error), document=document)
-    if task.id != task_id:
-        return Malformed(id=task_id, reason=f"itemId: {task_id!r} is required, got {task.id!r}", document=document)
-    return task
+    return placed(task_id, document)
 
 
 def stored_task(task_id: str, body: object, version: Version) -> Stored[Task] | Stored[Malformed]:

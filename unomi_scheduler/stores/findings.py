@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..model import Malformed, Stored
+from ..model import Malformed, Misplaced, Stored
 
 SHOWN = 5
 """How many documents a problem names; the rest is counted."""
@@ -31,7 +31,8 @@ def unreadable_problem(malformed: Iterable[Stored[Malformed]]) -> Iterator[str]:
     """
     Yield the problem of documents that are no tasks and that no node has met yet, if there are any.
     """
-    some = [(one.record.id, one.record.reason) for one in malformed]
+    # What is only misplaced is moved, not put in quarantine.
+    some = [(one.record.id, one.record.reason) for one in malformed if not isinstance(one.record, Misplaced)]
     if some:
         yield (
             f"{_number(len(some))} that cannot be read and that a node will put in quarantine: "

@@ -38,6 +38,7 @@ from .bodies import found, read_heartbeats, read_slots, read_task, stored_task
 from .fields import fields_of, fields_of_document
 from .findings import quarantine_problem, unreadable_problem
 from .memory_view import Row, TaskView
+from .reading import listed
 
 PRIMARY_TERM = 1
 
@@ -105,7 +106,7 @@ class MemoryStore:
         Put a raw task document into the store, whatever stands there, as another program would; for tests.
         """
         body = orjson.dumps(document)
-        readable = isinstance(read_task(task_id, body), Task)
+        readable = listed(read_task(task_id, body)) is not None
         with self._data.lock:
             self._keep(Kind.TASKS, task_id, Row(body, self._next(), fields_of_document(document), readable))
 
@@ -151,9 +152,9 @@ class MemoryStore:
         with self._data.lock:
             rows = self._visible().listed(query)
         limit = LIST_CAP if query.limit < 0 else min(query.limit, LIST_CAP)
-        records = [read_task(task_id, row.body) for task_id, row in rows[query.offset : query.offset + limit]]
+        records = [listed(read_task(task_id, row.body)) for task_id, row in rows[query.offset : query.offset + limit]]
         return Page(
-            list=tuple(record for record in records if isinstance(record, Task)),
+            list=tuple(record for record in records if record is not None),
             offset=query.offset,
             page_size=query.limit,
             total_size=len(rows),

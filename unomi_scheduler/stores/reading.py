@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InvalidTask
-from ..model import DependencyPolicy, Json, Task, TaskStatus, TimeUnit, task_from
+from ..model import DependencyPolicy, Json, Malformed, Misplaced, Task, TaskStatus, TimeUnit, task_from
 from ..timestamps import from_iso
 from .shape import DATES, DERIVED, HISTORY_KEY, TaskDocument, wire_name
 
@@ -29,6 +29,34 @@ def decode_task(document: Mapping[str, Json]) -> Task:
     # What we wrote ourselves needs no leniency: reading it is most of what a search costs.
     task = quick(document)
     return task if task is not None else checked(document)
+
+
+def placed(document_id: str, document: Mapping[str, Json]) -> Task | Malformed:
+    """
+    Return the task of a document with this id, or why it is none of ours.
+
+    A claim of a document that carries another id would be written to that other document.
+    """
+    try:
+        task = decode_task(document)
+    except InvalidTask as error:
+        return Malformed(id=document_id, reason=str(error), document=document)
+    if task.id == document_id:
+        return task
+    if document_id == f"{task.extra.get('tenantId')}_{task.id}" and "partition" not in document:
+        reason = f"it has the id that Apache Unomi gives its documents; a running node moves it to {task.id!r}"
+        return Misplaced(id=document_id, reason=reason, document=document, task=task)
+    reason = f"itemId: {document_id!r} is required, got {task.id!r:.80}: it must be the document's id"
+    return Malformed(id=document_id, reason=reason, document=document)
+
+
+def listed(record: Task | Malformed) -> Task | None:
+    """
+    Return what a list shows of a document, or None when it is no task.
+    """
+    if isinstance(record, Misplaced):
+        return record.task
+    return record if isinstance(record, Task) else None
 
 
 def checked(document: Mapping[str, Json]) -> Task:

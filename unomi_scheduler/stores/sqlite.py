@@ -24,6 +24,7 @@ from .batches import Kind, body_of, check_batch
 from .bodies import found, read_heartbeats, read_slots, read_task, stored_task
 from .gate import Gate
 from .local_disk import file_system_of, on_network
+from .reading import listed
 from .sqlite_connections import Connections, connect
 from .sqlite_errors import translated
 from .sqlite_report import report
@@ -125,8 +126,8 @@ class SqliteStore:
             (total,) = connection.execute(*queries.listed_count(query)).fetchone()
             ids = [row[0] for row in connection.execute(*queries.listed_ids(query))]
             rows = {row[0]: row for chunk in queries.rows_by_id(Kind.TASKS, ids) for row in connection.execute(*chunk)}
-        records = [read_task(task_id, rows[task_id][2]) for task_id in ids]
-        tasks = tuple(record for record in records if isinstance(record, Task))
+        records = [listed(read_task(task_id, rows[task_id][2])) for task_id in ids]
+        tasks = tuple(record for record in records if record is not None)
         # What turns out to be no task is not yet in quarantine; it counts no more than one that is.
         return Page(
             list=tasks,

@@ -9,6 +9,8 @@ Tasks, heartbeats and slots in Elasticsearch 8.19+ and 9.x: the only package tha
     queries     searches → bodies
     answers     answers → outcomes, records, errors
     doctor      what may be wrong
+    importing   takes the tasks over from an index of Apache Unomi
+    snapshot    all documents of an index as they were at one moment
 """
 
 from .store import ElasticsearchStore as ElasticsearchStore

@@ -16,7 +16,8 @@ from urllib3.exceptions import ClosedPoolError, ConnectTimeoutError, NewConnecti
 from ...errors import ConfigurationError, InvalidTask, SchedulerError, StoreRefused, StoreUnavailable
 from ...model import Heartbeat, Malformed, Slot, Stored, Task, Version
 from ...ports import Outcome, Result
-from ..documents import decode_heartbeat, decode_slot, decode_task
+from ..documents import decode_heartbeat, decode_slot
+from ..reading import placed
 from .bulk import Operation
 from .queries import NO_ID
 
@@ -191,18 +192,10 @@ def stored_task(hit: Json) -> Stored[Task] | Stored[Malformed]:
     """
     Return the task of a hit, or why it is none.
     """
-    document = hit.get("_source") or {}
-    try:
-        task = decode_task(document)
-    except InvalidTask as error:
-        return _malformed(hit, document, str(error))
-    if task.id != hit["_id"]:
-        return _malformed(hit, document, f"itemId: it must equal the document's id, got {task.id!r:.80}")
-    return Stored(task, version_of(hit))
-
-
-def _malformed(hit: Json, document: Json, reason: str) -> Stored[Malformed]:
-    return Stored(Malformed(id=hit["_id"], reason=reason, document=document), version_of(hit))
+    record = placed(hit["_id"], hit.get("_source") or {})
+    if isinstance(record, Task):
+        return Stored(record, version_of(hit))
+    return Stored(record, version_of(hit))
 
 
 def stored_heartbeat(hit: Json) -> Stored[Heartbeat] | None:

@@ -141,8 +141,9 @@ def one_of(alias: str, answer: dict[str, Any]) -> Described | None:
     """
     if alias in answer:
         raise ConfigurationError(
-            f"{alias} is an index, where an alias is needed; is it that of an Apache Unomi? Take its tasks over by "
-            f"`unomi-scheduler import --from-index {alias}`, or choose another index prefix"
+            f"{alias} is an index, where an alias is needed; is it that of an Apache Unomi? Stop that, choose another "
+            "index prefix for this scheduler, and take the tasks over: "
+            f"`UNOMI_SCHEDULER_INDEX_PREFIX=scheduler unomi-scheduler import --from-index {alias}`"
         )
     if len(answer) > 1:
         raise ConfigurationError(

@@ -13,6 +13,7 @@ from ...errors import ConfigurationError, SchedulerError, StoreRefused, StoreUna
 from ...model import Heartbeat, Malformed, Page, Slot, Stored, Task
 from ...ports import Action, DueQuery, Found, Outcome, OwnedQuery, Result, StoreReport, TaskQuery, Write
 from ..options import ElasticsearchOptions
+from ..reading import listed
 from . import answers, bulk, doctor, queries
 from .bulk import Operation
 from .connection import Connection, out_of_reach
@@ -195,8 +196,8 @@ class ElasticsearchStore:
 
     def find(self, query: TaskQuery) -> Page:
         found = self._search(Kind.TASK, queries.page(query))
-        read = [answers.stored_task(hit) for hit in found["hits"]]
-        tasks = tuple(one.record for one in read if answers.is_task(one))
+        read = [listed(answers.stored_task(hit).record) for hit in found["hits"]]
+        tasks = tuple(one for one in read if one is not None)
         total = found["total"]["value"] - (len(read) - len(tasks))
         return Page(list=tasks, offset=query.offset, page_size=query.limit, total_size=total)
 

@@ -424,15 +424,27 @@ def test_a_memory_store_tells_of_its_documents_too() -> None:
 
 def test_doctor_makes_nothing_where_nothing_is(tmp_path: Path) -> None:
     """
-    A file that does not exist is said, and neither it nor a lock file comes of it.
+    A file that does not exist yet is said and nothing wrong, and neither it nor a lock file comes of it.
     """
     told = doctor(tmp_path, store="sqlite:///tasks.db")
 
-    assert told.complaint == (
-        f"PROBLEM: {tmp_path}/tasks.db: No such file or directory; open the store to make a new database, or put the "
-        "file back"
-    )
+    assert told.code == 0
+    assert "content: nothing there yet; the first node makes it" in told.out.splitlines()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_said_by_every_command(tmp_path: Path) -> None:
+    """
+    None of them makes it.
+    """
+    said = complaints_about("sqlite:///typo/tasks.db", tmp_path)
+    advice = {"unomi-task": "the first node makes it"}
+
+    for name, line in said.items():
+        assert line.endswith(
+            advice.get(name, f"the folder {tmp_path}/typo does not exist: make it, or name another file")
+        )
+    assert not (tmp_path / "typo").exists()
 
 
 def test_doctor_changes_nothing_in_what_it_looks_at(tmp_path: Path) -> None:

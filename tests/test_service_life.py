@@ -19,7 +19,7 @@ import pytest
 from tests.factories import SetClock, make_task
 from unomi_scheduler.clock import SystemClock
 from unomi_scheduler.config import Settings
-from unomi_scheduler.errors import ConfigurationError
+from unomi_scheduler.errors import ConfigurationError, SchedulerError
 from unomi_scheduler.model import Task, TaskStatus
 from unomi_scheduler.node.identity import host_name
 from unomi_scheduler.service import Scheduler
@@ -210,13 +210,79 @@ def test_wait_ends_with_the_stop() -> None:
     For everyone who waits, in whatever thread; or with its own time-out.
     """
     scheduler = _in_memory()
-    assert not scheduler.wait(timedelta(milliseconds=1))
     with scheduler, ThreadPoolExecutor(2) as pool:
+        assert not scheduler.wait(timedelta(milliseconds=1))
         waiting = [pool.submit(scheduler.wait, timedelta(seconds=_LIMIT)) for _ in range(2)]
         _until(lambda: len(scheduler._bell._waiting) == 2)
         scheduler.stop()
 
         assert [True, True] == [one.result(_LIMIT) for one in waiting]
+
+
+def test_wait_without_a_start_is_an_error() -> None:
+    """
+    Nothing would ever end it.
+    """
+    scheduler = _in_memory()
+
+    with pytest.raises(SchedulerError, match="call start"):
+        scheduler.wait(timedelta(seconds=_LIMIT))
+
+
+def test_wait_after_the_stop_returns_at_once() -> None:
+    """
+    Until the next start.
+    """
+    scheduler = _in_memory()
+    with scheduler:
+        pass
+    after = scheduler.wait(timedelta(seconds=_LIMIT))
+    with scheduler:
+        again = scheduler.wait(timedelta(milliseconds=1))
+
+    assert (True, False) == (after, again)
+
+
+def test_the_runs_under_way_are_counted() -> None:
+    """
+    Those of stored and of memory tasks.
+    """
+    scheduler, go = _in_memory(), Event()
+    scheduler.new_task("stored").with_simple_executor(lambda: go.wait(_LIMIT)).schedule()
+    scheduler.new_task("memory").non_persistent().with_simple_executor(lambda: go.wait(_LIMIT)).schedule()
+    with scheduler:
+        _until(lambda: scheduler.active_runs == 2)
+        go.set()
+        _until(lambda: scheduler.active_runs == 0)
+
+
+def test_a_node_shows_its_address() -> None:
+    """
+    From its first heartbeat, and when it changes, and after it has started again.
+    """
+    scheduler = _in_memory()
+    shown = []
+    scheduler.advertise("http://127.0.0.1:1")
+    with scheduler:
+        shown.append(scheduler.nodes()[0].address)
+        scheduler.advertise("http://127.0.0.1:2")
+        _until(lambda: scheduler.nodes()[0].address == "http://127.0.0.1:2")
+    with scheduler:
+        shown.append(scheduler.nodes()[0].address)
+
+    assert ["http://127.0.0.1:1", "http://127.0.0.1:2"] == shown
+
+
+@pytest.mark.parametrize("use", [lambda one: one.start(), lambda one: one.find_tasks(), lambda one: one.node_id])
+def test_a_missing_folder_is_not_made(tmp_path: Path, use: Callable[[Scheduler], Any]) -> None:
+    """
+    A word mistyped must not become a cluster of its own.
+    """
+    scheduler = Scheduler(store=f"sqlite:///{tmp_path}/typo/x.db")
+
+    with pytest.raises(ConfigurationError, match="typo does not exist: make it, or name another file"):
+        use(scheduler)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -226,6 +292,7 @@ def test_wait_ends_with_a_signal(number: signal.Signals) -> None:
     """
     before = signal.getsignal(number)
     scheduler = Scheduler(store=None)
+    scheduler.start()
 
     def send() -> None:
         _until(lambda: signal.getsignal(number) is not before)
@@ -235,6 +302,7 @@ def test_wait_ends_with_a_signal(number: signal.Signals) -> None:
         sent = pool.submit(send)
         woken = scheduler.wait(timedelta(seconds=_LIMIT))
         sent.result(_LIMIT)
+    scheduler.stop()
 
     assert woken
     assert signal.getsignal(number) is before

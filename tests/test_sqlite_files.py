@@ -244,8 +244,17 @@ class TestPlaces:
         with pytest.raises(ConfigurationError, match="open the store"):
             store.find_due(DUE)
         assert refusals(store, make_task()) == [ConfigurationError]
-        assert len(store.check().problems) == 1
+        assert store.check().problems == ()
+        assert store.check().facts["content"] == "nothing there yet; the first node makes it"
         assert not path.exists()
+
+    def test_a_file_that_was_taken_away(self, store: SqliteStore, path: Path) -> None:
+        """
+        Where there was one, its absence is a problem.
+        """
+        path.unlink()
+
+        assert "put the file back" in store.check().problems[0]
 
     def test_a_network_file_system(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """

@@ -42,6 +42,7 @@ from .config_values import (
 from .errors import ConfigurationError
 
 FILE = "scheduler.toml"
+_SQLITE = "sqlite:///"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 
 
@@ -194,15 +195,23 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def store_file(self) -> Path | None:
+        """
+        The database file of an SQLite store, which may not exist; None with any other store.
+        """
+        store = (self.store or "").strip()
+        return Path(store.removeprefix(_SQLITE)) if store.startswith(_SQLITE) else None
+
+    @property
     def state_path(self) -> Path:
         """
         The folder for what belongs to this store on this machine: lock files, a generated password's hash.
 
         Beside the file for SQLite; else in `state_dir`, or where the platform keeps a user's state. It may not exist.
         """
-        store = self.store or "memory://"
-        if self.state_dir is None and store.startswith("sqlite:///"):
-            return Path(store.removeprefix("sqlite:///") + ".state").absolute()
+        store, file = self.store or "memory://", self.store_file
+        if self.state_dir is None and file is not None:
+            return Path(f"{file}.state").absolute()
         key = hashlib.sha256(f"{store}\n{self.index_prefix}".encode()).hexdigest()[:16]
         return (self.state_dir or user_state_folder(os.environ)) / key
 

@@ -14,6 +14,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from .timestamps import to_iso
+
 Json = Any
 JsonObject = Mapping[str, Json]
 
@@ -77,7 +79,7 @@ class DependencyPolicy(StrEnum):
     RUN = "RUN"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Task:
     """
     One task document (contract section 1, and the fields of the protocol).
@@ -140,6 +142,14 @@ class Task:
     fence: int = 0
     extra: JsonObject = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        # The whole is the document; in a log line or an error nobody wants a thousand characters of defaults.
+        due = self.next_scheduled_execution
+        return (
+            f"Task(id={self.id!r}, task_type={self.task_type!r}, status={self.status}, "
+            f"next_scheduled_execution={None if due is None else _shown(due)})"
+        )
+
     @property
     def period_millis(self) -> int:
         """
@@ -174,6 +184,13 @@ class Task:
         Whether only named nodes or tags may run it.
         """
         return bool(self.on_nodes or self.on_tags)
+
+
+def _shown(moment: int) -> str:
+    try:
+        return to_iso(moment)
+    except (OverflowError, TypeError, ValueError):
+        return repr(moment)
 
 
 TASK_FIELDS = frozenset(one.name for one in fields(Task))

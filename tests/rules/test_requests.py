@@ -84,10 +84,12 @@ def test_cancel_leaves_nothing_due() -> None:
     """
     Neither a request nor a wait survives, and the history says who did it.
     """
-    task = _cancel(make_task(run_requests=1, run_requested_at=NOW, resume_requested=True, waiting_for_task_type="b"))
+    asked = {"run_requests": 1, "run_requested_at": NOW, "resume_requested": True, "waiting_for_task_type": "b"}
+    task = _cancel(make_task(next_scheduled_execution=NOW, **asked))
 
     assert due_at(task) is None
-    assert (False, 0, None, False, None) == (
+    assert (None, False, 0, None, False, None) == (
+        task.next_scheduled_execution,
         task.enabled,
         task.run_requests,
         task.run_requested_at,

@@ -14,6 +14,7 @@ from ..rules.claims import Claimant
 from .commits import Commits
 from .complaints import Complaints
 from .messages import Command
+from .news import News
 from .options import NodeOptions
 from .runs import ExecutorInfo, Pool
 from .timeline import Timeline
@@ -41,6 +42,7 @@ class Board:
         self._counts: Counter[str] = Counter()
         self.commits = commits
         self.complaints = Complaints()
+        self.news = News(options.node_id)
         self.lease_held = lease_held
         self.timeline = Timeline()
         self.executors: Mapping[str, ExecutorInfo] = {}

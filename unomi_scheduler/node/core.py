@@ -6,7 +6,7 @@ or I/O.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -23,7 +23,7 @@ from .dependents import PURPOSE as DEPENDENTS
 from .discovery import EXCLUSIVE, Discovery
 from .exclusive import Lanes
 from .local import Locals
-from .membership import Membership
+from .membership import Membership, Peer
 from .messages import (
     Answered,
     Ask,
@@ -258,11 +258,22 @@ class Core:
             self.recovery.unknown(query.ids, set(found), now)
             self._known_ids.update(found)
             return
+        before = dict(self.members.peers)
         self.members.vanished(query.ids, found)
         self._known_ids.difference_update(set(query.ids) - found.keys())
         for peer in self.members.observe(found.values(), sent=sent):
             self.commits.submit(Declare(self.members, peer, self.recovery.on_death))
         self._watch_next = self.members.next_read(now)
+        self._tell_of_peers(before, now)
+
+    def _tell_of_peers(self, before: Mapping[str, Peer], now: Instant) -> None:
+        after, news = self.members.peers, self.board.news
+        for incarnation in after.keys() - before.keys():
+            beat = after[incarnation].beat
+            if beat.dead_by is None and beat.node_id != self.board.options.node_id:
+                news.joined(beat)
+        for incarnation in before.keys() - after.keys():
+            news.left(before[incarnation].beat, silent=now.boot - before[incarnation].since)
 
     def _slots(self, query: AskSlots, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
         if query.types is None:
@@ -320,6 +331,7 @@ class Core:
         Decide what to do now and return the commands.
         """
         self.board.timeline.turn(now.boot)
+        self.board.news.turn(now.boot)
         self.stopping.advance(now)
         self.locals.advance(now, lambda pool: self._local_room(pool, now))
         if self.store_bound:

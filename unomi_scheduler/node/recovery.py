@@ -173,6 +173,7 @@ class Recovery:
         Take an acknowledged death: look for what it left.
         """
         self.board.count("nodes.declared.dead")
+        self.board.news.died(beat)
         self.hurry()
 
     def _bury(self) -> None:
@@ -237,6 +238,7 @@ class Crash(Change):
             self._board.count("tasks.lock.timeouts")
         if stored.record.status is TaskStatus.FAILED:
             self._board.count("tasks.failed")
+        self._board.news.recovered(self._stored.record, stored.record, self._reason)
         self._board.timeline.wrote(stored.record.id, stored.version)
         self._board.offer(stored, now.wall)
 

@@ -161,6 +161,8 @@ class Running:
         self.last_move[run.pool] = now.boot
         self.board.count("tasks.running")
         resumed = before.status is TaskStatus.CRASHED or before.resume_requested
+        if resumed:
+            self.board.news.resumed(before, run.stored.record)
         self.board.commands.append(
             StartRun(ticket=Ticket(task=run.stored.record, claim_id=run.claim_id, pool=run.pool, resumed=resumed))
         )

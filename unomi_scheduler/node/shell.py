@@ -62,6 +62,7 @@ class Node:
         self._progress = 0
         self._started_at = 0
         self._busy = False
+        self._address = options.address
         self._stopped = Flag()
         self._leftover: tuple[str, ...] = ()
         self._closing: Callable[[], object] | None = None
@@ -144,9 +145,24 @@ class Node:
             raise
         for stored in dead:
             self._core.members.died(stored)
+            LOG.info(
+                "An earlier start of this node (%s) ended without a goodbye: its runs are recovered",
+                stored.record.incarnation,
+                extra=self._log_extra("node_predecessor"),
+            )
         self._core.board.become(self._pulse.lease.incarnation)
         self._core.members.incarnation = self._pulse.lease.incarnation
         self._core.store_bound = True
+        LOG.info("Node %s has joined", self.options.node_id, extra=self._log_extra("joined"))
+
+    def _log_extra(self, action: str) -> dict[str, object]:
+        incarnation = self._pulse.lease.incarnation if self._pulse is not None else None
+        return {
+            "action": action,
+            "node_id": self.options.node_id,
+            "incarnation": incarnation,
+            "address": self._address,
+        }
 
     def _take_lock(self) -> None:
         if self._lock is None:
@@ -206,12 +222,28 @@ class Node:
         self._timers.stop()
         if self._pulse is not None:
             self._pulse.end()
+            LOG.info("Node %s has left", self.options.node_id, extra=self._log_extra("left"))
         if self._lock is not None:
             self._lock.release()
         self._errands.close()
         self._stopped.set()
 
     # --- what the service asks
+
+    @property
+    def active_runs(self) -> int:
+        """
+        How many runs have not ended here.
+        """
+        return len(self._workers.active())
+
+    def advertise(self, address: str | None) -> None:
+        """
+        Show the peers this address from now on.
+        """
+        self._address = address
+        if self._pulse is not None:
+            self._pulse.beat_now()
 
     def offer(self, stored: Stored[Task]) -> None:
         """
@@ -317,7 +349,7 @@ class Node:
             beat_at=self._clock.now().wall,
             executor_node=self.options.executor_node,
             tags=self.options.tags,
-            address=self.options.address,
+            address=self._address,
             host=host_name(),
             pid=os.getpid(),
             version=_version(),
@@ -328,6 +360,7 @@ class Node:
         return replace(
             beat,
             task_types=tuple(sorted(self._registry.types()))[:200],
+            address=self._address,
             busy=self._busy,
             running=len(core.running) + len(core.locals),
             clock_offset=core.clock_offset,

@@ -96,4 +96,5 @@ class Stopping:
         late = self._request.exiting and self._told_at is not None and now.boot >= self._told_at + GIVE_UP
         if idle or late:
             self._done = True
+            self.board.news.end()
             self.board.commands.append(Stopped(self._abandoned))

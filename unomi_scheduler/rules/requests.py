@@ -38,7 +38,8 @@ EDITABLE = frozenset(
 
 def cancel(task: Task, *, now: int, node_id: str) -> Task:
     """
-    Return the task cancelled. A run in flight keeps its owner in the document until its body returned (P17).
+    Return the task cancelled, without a next run. A run in flight keeps its owner in the document until its body
+    returned (P17).
     """
     running = task.status is TaskStatus.RUNNING
     added = history.entry(task, history.CANCELLED, at=now, node_id=node_id)
@@ -49,6 +50,7 @@ def cancel(task: Task, *, now: int, node_id: str) -> Task:
         claim_id=None,
         enabled=False,
         history=history.appended(task, added),
+        next_scheduled_execution=None,
         run_requests=0,
         run_requested_at=None,
         resume_requested=False,

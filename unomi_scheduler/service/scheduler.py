@@ -11,6 +11,7 @@ from typing import Any, Self
 from ..builder import Draft
 from ..clock import Clock
 from ..config import Settings
+from ..errors import SchedulerError
 from ..model import TimeUnit
 from ..ports import TaskStore
 from .making import Making
@@ -64,6 +65,19 @@ class Scheduler(Making):
         """
         return self._wiring.node.running
 
+    @property
+    def active_runs(self) -> int:
+        """
+        How many runs, of stored and of memory tasks, this process has under way.
+        """
+        return self._wiring.node.active_runs
+
+    def advertise(self, address: str | None) -> None:
+        """
+        Show the others where this node answers, e.g. `http://127.0.0.1:8182`: as `address` of its entry in `nodes()`.
+        """
+        self._wiring.advertise(address)
+
     def start(self) -> None:
         """
         Start the node; harmless when it runs. After a stop it is a new incarnation, with the memory tasks left.
@@ -83,6 +97,7 @@ class Scheduler(Making):
             self._prepare_purge()
             wiring.node.start()
             self._started = True
+            self._bell.reset()
 
     def stop(self, timeout: timedelta | None = None, *, exiting: bool = False) -> None:
         """
@@ -106,7 +121,14 @@ class Scheduler(Making):
     def wait(self, timeout: timedelta | None = None) -> bool:
         """
         Wait until `stop()`, or in the main thread SIGINT or SIGTERM; False when the time-out came first. Does not stop.
+
+        Raises:
+            SchedulerError: it was never started, so that nothing would end the wait.
         """
+        if not self._started:
+            raise SchedulerError(
+                "wait() expects a scheduler that was started: call start() before, or use it as a context manager"
+            )
         return self._bell.wait(timeout)
 
     def bind_store(self, store: TaskStore | str | None) -> None:

@@ -16,20 +16,29 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class Bell:
     """
-    Rung once, it wakes everyone who waits for it.
+    Rung once, it wakes everyone who waits for it, and holds up nobody who comes later, until it is reset.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._rung = False
         self._waiting: set[SimpleQueue[None]] = set()
 
     def ring(self) -> None:
         """
-        Wake those who wait now.
+        Wake those who wait.
         """
         with self._lock:
+            self._rung = True
             for queue in self._waiting:
                 queue.put(None)
+
+    def reset(self) -> None:
+        """
+        Have those wait who come from now on.
+        """
+        with self._lock:
+            self._rung = False
 
     def wait(self, timeout: timedelta | None) -> bool:
         """
@@ -38,6 +47,8 @@ class Bell:
         # A signal handler runs in the midst of the wait: SimpleQueue.put alone is made for being called there.
         queue: SimpleQueue[None] = SimpleQueue()
         with self._lock:
+            if self._rung:
+                return True
             self._waiting.add(queue)
         try:
             with _signals_into(queue):

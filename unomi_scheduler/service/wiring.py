@@ -42,6 +42,7 @@ class Wiring:
         self._opened = False
         self._name: NodeName | None = None
         self._node: Node | None = None
+        self._advertised: str | None = None
 
     @property
     def node(self) -> Node:
@@ -66,6 +67,14 @@ class Wiring:
             self._node = self._make_node()
             for task in tasks:
                 self._node.memory_put(task)
+
+    def advertise(self, address: str | None) -> None:
+        """
+        Have the node, and those that take its place, show this address to the others.
+        """
+        with self.lock:
+            self._advertised = address
+            self.node.advertise(address)
 
     def store(self) -> TaskStore | None:
         """
@@ -139,18 +148,28 @@ class Wiring:
                 self._name.release()
             self._name = NodeName(folder)
         node_id = self.settings.node_id or (self._name.node_id if self._name else "")
-        return Node(
+        node = Node(
             store=self._store,
             options=node_options(self.settings, node_id=node_id, state_dir=folder),
             registry=self.registry,
             clock=self.clock,
             metrics=self.metrics,
         )
+        node.advertise(self._advertised)
+        return node
 
     def _state_folder(self) -> Path | None:
         # Only a store that other processes reach needs locks between processes.
         shared = self._address is not None and not self._address.startswith("memory:")
-        return self.settings.state_path if shared else None
+        if not shared:
+            return None
+        file = self.settings.store_file
+        if file is not None and not file.absolute().parent.is_dir():
+            # The lock files beside it would make the folder, and a name mistyped would be a cluster of its own.
+            raise ConfigurationError(
+                f"store: the folder {file.absolute().parent} does not exist: make it, or name another file"
+            )
+        return self.settings.state_path
 
 
 def node_options(settings: Settings, *, node_id: str, state_dir: Path | None) -> NodeOptions:

@@ -27,7 +27,7 @@ from .local_disk import file_system_of, on_network
 from .reading import listed
 from .sqlite_connections import Connections, connect
 from .sqlite_errors import translated
-from .sqlite_report import report
+from .sqlite_report import missing_folder, report, report_of_nothing
 from .sqlite_schema import prepare
 from .sqlite_transaction import PRIMARY_TERM, Item, commit, item_of
 
@@ -55,6 +55,7 @@ class SqliteStore:
         self._timeout = timeout
         self._gate = Gate(f"{self._path}.gate")
         self._connections = Connections(self._path, timeout)
+        self._opened = False
 
     def open(self) -> None:
         self._check_place()
@@ -65,6 +66,7 @@ class SqliteStore:
                     prepare(connection, self._path)
             finally:
                 connection.close()
+        self._opened = True
 
     def close(self) -> None:
         if not self._connections:
@@ -143,12 +145,13 @@ class SqliteStore:
         return self._clock.now().wall
 
     def check(self) -> StoreReport:
+        if not self._opened and not Path(self._path).exists():
+            return report_of_nothing(self._path)
         return report(self, self._path, self._connections)
 
     def _check_place(self) -> None:
-        folder = Path(self._path).parent
-        if not folder.is_dir():
-            raise ConfigurationError(f"{self._path}: the folder {folder} does not exist: make it, or name another file")
+        if (problem := missing_folder(self._path)) is not None:
+            raise ConfigurationError(problem)
         file_system = file_system_of(self._path)
         if on_network(file_system):
             raise ConfigurationError(

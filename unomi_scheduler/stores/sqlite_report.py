@@ -28,6 +28,26 @@ _LOW_SPACE = 100_000_000
 _UNREAD_LOOKED_AT = 100
 
 
+def missing_folder(path: str) -> str | None:
+    """
+    Return what is wrong and what to do where the folder of a file is not there.
+    """
+    folder = Path(path).parent
+    return None if folder.is_dir() else f"{path}: the folder {folder} does not exist: make it, or name another file"
+
+
+def report_of_nothing(path: str) -> StoreReport:
+    """
+    Look at the place of a file that no node has made yet, which is nothing wrong.
+    """
+    problems: list[str] = []
+    if (problem := missing_folder(path)) is not None:
+        return StoreReport(facts={"store": "sqlite", "path": path}, problems=(problem,))
+    facts = {"store": "sqlite", "path": path, "content": "nothing there yet; the first node makes it"}
+    facts |= {"sqlite": _version()} | _place(path, problems)
+    return StoreReport(facts=facts, problems=tuple(problems))
+
+
 def report(store: TaskStore, path: str, connections: Connections) -> StoreReport:
     """
     Look at the file, its place and its content.
@@ -80,7 +100,8 @@ def _place(path: str, problems: list[str]) -> dict[str, str]:
     facts = {"file system": file_system or "unknown: make sure that it is a local disk"}
     try:
         free = shutil.disk_usage(Path(path).parent).free
-        facts["size"] = f"{Path(path).stat().st_size} bytes"
+        if Path(path).exists():
+            facts["size"] = f"{Path(path).stat().st_size} bytes"
     except OSError:
         return facts
     if free < _LOW_SPACE:

@@ -93,16 +93,27 @@ def accounts_for(settings: Settings) -> tuple[tuple[Account, ...], FirstPassword
     Raises:
         ConfigurationError: nobody is configured and others than this machine could reach the server.
     """
+    check_sign_in(settings)
     accounts = configured_accounts(settings)
     if accounts:
         return accounts, None
-    if not is_loopback(settings.rest.host):
-        raise ConfigurationError(
-            f"rest.host is {settings.rest.host}, which others can reach, and no user is configured: "
-            "set rest.admin_password or [[rest.users]], or listen on 127.0.0.1"
-        )
     password_hash, first = _kept_or_made(settings.state_path)
     return (_account(ADMIN, password_hash, (ADMINISTRATOR,)),), first
+
+
+def check_sign_in(settings: Settings) -> None:
+    """
+    Check what `accounts_for` would refuse, and make nothing.
+
+    Raises:
+        ConfigurationError: nobody is configured and others than this machine could reach the server.
+    """
+    rest = settings.rest
+    if not rest.users and rest.admin_password is None and not is_loopback(rest.host):
+        raise ConfigurationError(
+            f"rest.host is {rest.host}, which others can reach, and no user is configured: "
+            "set rest.admin_password or [[rest.users]], or listen on 127.0.0.1"
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -17,6 +17,7 @@ from .auth import Authentication, SignIn
 from .cors import Cors
 from .health import LiveResource, ReadyResource
 from .limits import BodyLimit, SafeHeaders
+from .raw_path import RawPath
 from .resources import TaskResource, TasksResource
 
 App = falcon.App[falcon.Request, falcon.Response]
@@ -72,8 +73,7 @@ def create_health_app(scheduler: Scheduler) -> App:
 
 
 def _app(scheduler: Scheduler, routes: Iterable[Route], *middleware: Any) -> App:
-    app: App = falcon.App(middleware=list(middleware))
-    app.req_options.strip_url_path_trailing_slash = True
+    app: App = falcon.App(middleware=[RawPath(), *middleware])
     problems.install(app)
     for route in routes:
         app.add_route(route.path, route.resource(scheduler))

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from queue import SimpleQueue
@@ -27,7 +28,7 @@ from gunicorn.errors import AppImportError  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from unomi_scheduler import ConfigurationError, Scheduler, SchedulerError, Settings
+from unomi_scheduler import ConfigurationError, Scheduler, SchedulerError, Settings, StoreUnavailable
 
 from .accounts import Account
 from .app import App, create_app
@@ -41,19 +42,26 @@ _GRACE_SECONDS = 5
 _BACKLOG = 512
 
 
+class Unusable(Exception):
+    """
+    The application that is to be served cannot be used; the text says why.
+    """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """
     What is to be served.
 
     Args:
-        make_scheduler: called once in each worker.
+        accounts: called once in each worker, when the store was opened; who may sign in.
+        make_scheduler: called once in each worker. It may raise `Unusable`.
         started: called in the first worker once it serves.
         runs_node: whether the worker starts the scheduler; there is one worker then.
     """
 
     settings: Settings
-    accounts: tuple[Account, ...]
+    accounts: Callable[[], tuple[Account, ...]]
     listener: socket.socket
     make_scheduler: Callable[[], Scheduler]
     started: Callable[[Scheduler], None]
@@ -75,16 +83,20 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
-        reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
-        raise ConfigurationError(
-            f"Cannot listen on {host}:{port}: {reason}; choose another rest.host or rest.port"
-        ) from error
+        in_use = error.errno == errno.EADDRINUSE
+        reason = (
+            "the port is in use; choose another by --port or rest.port"
+            if in_use
+            else f"{error.strerror}; choose another address by --host or rest.host, or port by --port or rest.port"
+        )
+        raise ConfigurationError(f"Cannot listen on {host}:{port}: {reason}") from error
     return listener
 
 
 def serve(service: Service) -> int:
     """
-    Serve until SIGTERM or SIGINT, drain, and return the exit code: 0 after an orderly end, 1 when it could not start.
+    Serve until SIGTERM or SIGINT, drain, and return the exit code: 0 after an orderly end, 1 when it could not start,
+    2 when the application was `Unusable`, 130 when a second SIGINT ended it at once.
     """
     parent = os.getpid()
     code = 0
@@ -97,7 +109,11 @@ def serve(service: Service) -> int:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)
-    return 1 if code else 0
+    return _EXIT_CODES.get(code, 1)
+
+
+_INTERRUPTED = 130
+_EXIT_CODES = {0: 0, Arbiter.APP_LOAD_ERROR: 2, _INTERRUPTED: _INTERRUPTED}
 
 
 class _Application(BaseApplication):  # type: ignore[misc]
@@ -138,7 +154,17 @@ class _Application(BaseApplication):  # type: ignore[misc]
         Make scheduler and application; called in each worker.
         """
         self.scheduler = _clearly(self.service.make_scheduler)
-        return create_app(self.scheduler, self.service.settings, accounts=self.service.accounts)
+        # Before a password is made and shown: it would be lost on one whose server then does not start.
+        _clearly(self._open_store)
+        return create_app(self.scheduler, self.service.settings, accounts=_clearly(self.service.accounts))
+
+    def _open_store(self) -> None:
+        try:
+            self.scheduler.find_tasks(limit=0)
+        except StoreUnavailable:
+            # REST alone says so to whoever asks, until the store is back.
+            if self.service.runs_node:
+                raise
 
     def run(self) -> None:
         """
@@ -159,6 +185,19 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
         raise StopIteration
 
     handle_hup = handle_int
+
+    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's argument
+        """
+        Let the workers drain; another Ctrl-C ends them at once.
+        """
+        signal.signal(signal.SIGINT, self._end_now)
+        super().stop(graceful)
+
+    def _end_now(self, sig: int, frame: FrameType | None) -> None:
+        for pid in list(self.WORKERS):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        raise SystemExit(_INTERRUPTED)
 
     def _ignore(self) -> None:
         pass
@@ -216,13 +255,16 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
 
     def _stop_when_told(self) -> None:
         self.orders.get()
-        if self.app.scheduler.running:
-            most = self.app.scheduler.settings.drain_timeout.total_seconds()
+        scheduler: Scheduler = self.app.scheduler
+        if scheduler.running:
             _log.info(
-                "Draining: runs that can resume give up now, the others get %g s", most, extra={"action": "rest.drain"}
+                "Draining %d runs: those that can resume give up now, the others get %g s",
+                scheduler.active_runs,
+                scheduler.settings.drain_timeout.total_seconds(),
+                extra={"action": "rest.drain"},
             )
         try:
-            self.app.scheduler.stop(exiting=True)
+            scheduler.stop(exiting=True)
         except Exception:  # noqa: BLE001 - whatever it is, the process ends now
             _log.exception("Stopping failed", extra={"action": "rest.stop"})
 
@@ -250,8 +292,11 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _clearly(step: Callable[[], T]) -> T:
-    # gunicorn prints this error as one line and does not try again.
+    # One line and an exit code that gunicorn knows, so that it does not try again.
     try:
         return step()
+    except Unusable as error:
+        raise AppImportError(f"Error: {error}") from error
     except SchedulerError as error:
-        raise AppImportError(str(error)) from error
+        print(f"Error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - as gunicorn prints the other
+        raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error

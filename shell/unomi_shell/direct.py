@@ -39,7 +39,16 @@ class StoreTasks:
 
     def __init__(self, store: str) -> None:
         with _failures():
-            self._scheduler = Scheduler(Settings(store=store))
+            settings = Settings(store=store)
+            file = settings.store_file
+            if file is not None and not file.exists():
+                # Opening it would make it, and a word mistyped would be an empty cluster.
+                raise Failure(
+                    f"{file} does not exist: expected the file that a node uses (its setting store); "
+                    "the first node makes it",
+                    Exit.OUT_OF_REACH,
+                )
+            self._scheduler = Scheduler(settings)
 
     def page(self, **query: Any) -> Document:
         """

@@ -37,6 +37,7 @@ def examine(settings: Settings) -> tuple[dict[str, str], tuple[str, ...]]:
 
 def _described(node: Heartbeat, now: int | None) -> str:
     what = f"process {node.pid} on {node.host or 'an unknown host'}, clock offset {node.clock_offset} ms"
+    what += f", health on {node.address}/readyz" if node.address else ""
     return what if _is_alive(node, now) else f"{what}, no heartbeat for {_silence(node, now) // 1000} s"
 
 

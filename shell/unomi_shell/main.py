@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .failures import Exit, Failure
+from .sorting import sort_by
+from .version import version_option
 
 if TYPE_CHECKING:
     from .client import Document, Tasks
@@ -78,6 +80,7 @@ def target_options(command: Command) -> Command:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @target_options
+@version_option
 def main() -> None:
     """
     Look at the tasks of a cluster and steer them.
@@ -90,7 +93,7 @@ def main() -> None:
 @main.command("list")
 @click.option("-s", "--status", help="Only tasks in this status.")
 @click.option("-t", "--type", "task_type", help="Only tasks of this type.")
-@click.option("--limit", type=int, default=50, show_default=True, help="How many; -1 for all.")
+@click.option("--limit", type=int, default=50, show_default=True, help="How many; -1 for all, 0 only counts.")
 @click.option("--sort", metavar="FIELD[:desc]", help="Sort by this field, e.g. nextScheduledExecution.")
 @click.option("--wide", is_flag=True, help="Show more columns.")
 @target_options
@@ -101,17 +104,39 @@ def list_tasks(
     """
     List tasks.
     """
-    query = {"status": status, "type": task_type, "limit": limit, "sortBy": sort}
+    query = {"status": status, "type": task_type, "limit": limit, "sortBy": sort_by(sort)}
     page = target.connect().page(**{name: value for name, value in query.items() if value is not None})
     if target.as_json:
         _print_json(page)
         return
-    from .render import task_list  # noqa: PLC0415 - only when there is something to print
+    if limit == 0:
+        from .render import task_count  # noqa: PLC0415 - only when there is something to print
 
-    click.echo(task_list(page["list"], status=status, task_type=task_type, wide=wide))
+        click.echo(task_count(page, status=status, task_type=task_type))
+        return
+    _print_table(page, status=status, task_type=task_type, wide=wide)
+
+
+def _print_table(page: Document, *, status: str | None, task_type: str | None, wide: bool) -> None:
+    from .render import COLUMNS, WIDE_COLUMNS, task_list  # noqa: PLC0415 - only when there is something to print
+    from .widths import fit  # noqa: PLC0415 - the same
+
+    layout = fit(page["list"], WIDE_COLUMNS if wide else COLUMNS, _terminal_width())
+    click.echo(task_list(page["list"], status=status, task_type=task_type, columns=layout.columns))
+    if layout.left_out:
+        click.echo(f"The terminal is too narrow for {', '.join(layout.left_out)}; a pipe gets all columns", err=True)
     more = page["totalSize"] - len(page["list"])
     if more > 0:
         click.echo(f"{more} more; see them with --limit", err=True)
+
+
+def _terminal_width() -> int | None:
+    # Programs that read the table get all of it.
+    if not sys.stdout.isatty():
+        return None
+    from shutil import get_terminal_size  # noqa: PLC0415 - only for a terminal
+
+    return get_terminal_size().columns
 
 
 @main.command()
@@ -153,7 +178,9 @@ def cancel(target: Target, task_id: str, *, force: bool) -> None:
     if target.as_json:
         _print_json(tasks.task(task["itemId"]))
     else:
-        click.echo(f"Task {task['itemId']} has been cancelled successfully.")
+        # One that had ended was not stopped by this, and will not be told so.
+        before = f" It was {task['status']}; is CANCELLED now." if task["status"] in ("COMPLETED", "FAILED") else ""
+        click.echo(f"Task {task['itemId']} has been cancelled successfully.{before}")
 
 
 def _on_terminal() -> bool:

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .render import Document, section_value, task_lines, task_sections
+from .render import EARLIER_ERROR, LAST_ERROR, Document, section_value, task_lines, task_sections
 
 _COLOURS = {
     "SCHEDULED": "cyan",
@@ -22,6 +22,7 @@ _COLOURS = {
     "CANCELLED": "dim",
     "CRASHED": "magenta",
 }
+_STYLES = {LAST_ERROR: "red", EARLIER_ERROR: "dim"}
 
 
 def show_task(task: Document, console: Console | None = None) -> None:
@@ -31,7 +32,7 @@ def show_task(task: Document, console: Console | None = None) -> None:
     out = console or Console()
     grid = _grid()
     for label, value in task_lines(task):
-        style = _COLOURS.get(value, "") if label == "Status" else "red" if label == "Last Error" else ""
+        style = _COLOURS.get(value, "") if label == "Status" else _STYLES.get(label, "")
         grid.add_row(label, Text(value, style=style))
     out.print(Panel(grid, title="Task Details", title_align="left", expand=False))
     for title, content in task_sections(task):

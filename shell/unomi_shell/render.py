@@ -14,6 +14,7 @@ NONE = "-"
 SEPARATOR = " │ "
 RULE, CROSSING = "─", "─┼─"
 LONGEST_TYPE = 30
+_ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
 
 class Column(NamedTuple):
@@ -34,6 +35,14 @@ def moment(text: object) -> str:
     if not isinstance(text, str):
         return NONE
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def next_run(task: Document) -> str:
+    """
+    Return when a task runs next, in local time; `-` for one that will not, whatever date its record keeps.
+    """
+    waits = task.get("enabled", True) and task.get("status") not in _ENDED
+    return moment(task.get("nextScheduledExecution")) if waits else NONE
 
 
 def plain(value: object) -> str:
@@ -69,7 +78,7 @@ _FIRST = (
     Column("ID", lambda task: plain(task.get("itemId"))),
     Column("Type", lambda task: plain(task.get("taskType")), most=LONGEST_TYPE),
     Column("Status", lambda task: plain(task.get("status"))),
-    Column("Next Run", lambda task: moment(task.get("nextScheduledExecution"))),
+    Column("Next Run", next_run),
     Column("Last Run", lambda task: moment(task.get("lastExecutionDate"))),
     Column("Failures", lambda task: str(task.get("failureCount", 0)), right=True),
 )
@@ -86,31 +95,52 @@ WIDE_COLUMNS = (
 
 
 def task_list(
-    tasks: Sequence[Document], *, status: str | None = None, task_type: str | None = None, wide: bool = False
+    tasks: Sequence[Document],
+    *,
+    status: str | None = None,
+    task_type: str | None = None,
+    columns: Sequence[Column] = COLUMNS,
 ) -> str:
     """
     Return the table of tasks and its summary; filters are named in it.
     """
-    lines = table(tasks, WIDE_COLUMNS if wide else COLUMNS)
+    lines = table(tasks, columns)
     if not tasks:
         return "\n".join([*lines, "No tasks found."])
     stored = sum(storage(task) == "Storage" for task in tasks)
-    filters = (f" with status {plain(status)}" if status else "") + (
-        f" of type {plain(task_type)}" if task_type else ""
-    )
-    summary = f"Showing {len(tasks)} task(s) ({stored} in storage, {len(tasks) - stored} in memory){filters}"
-    return "\n".join([*lines, "", summary])
+    shown = f"Showing {len(tasks)} task(s) ({stored} in storage, {len(tasks) - stored} in memory)"
+    return "\n".join([*lines, "", shown + _filters(status, task_type)])
+
+
+def task_count(page: Document, *, status: str | None = None, task_type: str | None = None) -> str:
+    """
+    Return how many tasks a page counts, for one who asked for none of them.
+    """
+    least = "" if page.get("totalSizeRelation", "EQUAL") == "EQUAL" else "at least "
+    return f"There are {least}{page['totalSize']} task(s){_filters(status, task_type)}; --limit 0 shows none of them"
+
+
+def _filters(status: str | None, task_type: str | None) -> str:
+    by_status = f" with status {plain(status)}" if status else ""
+    return by_status + (f" of type {plain(task_type)}" if task_type else "")
 
 
 def table(tasks: Sequence[Document], columns: Sequence[Column]) -> list[str]:
     """
     Return the lines of a table: headings, rule, rows. A cell that is too wide is cut to one less than is allowed.
     """
-    rows = [[_cut(column.cell(task), column.most) for column in columns] for task in tasks]
+    rows = rows_of(tasks, columns)
     headings = [column.heading for column in columns]
     widths = [max(map(len, cells)) for cells in zip(headings, *rows, strict=True)]
     lines = [_line(cells, columns, widths) for cells in (headings, *rows)]
     return [lines[0], CROSSING.join(RULE * width for width in widths), *lines[1:]]
+
+
+def rows_of(tasks: Sequence[Document], columns: Sequence[Column]) -> list[list[str]]:
+    """
+    Return the cells of each task's row.
+    """
+    return [[_cut(column.cell(task), column.most) for column in columns] for task in tasks]
 
 
 def _cut(text: str, most: int | None) -> str:
@@ -137,14 +167,14 @@ def task_lines(task: Document) -> Iterator[tuple[str, str]]:
     yield "Parallel Execution", yes[bool(task.get("allowParallelExecution", True))]
     yield "Fixed Rate", yes[bool(task.get("fixedRate", True))]
     yield "One Shot", yes[bool(task.get("oneShot", False))]
-    yield "Next Run", moment(task.get("nextScheduledExecution"))
+    yield "Next Run", next_run(task)
     yield "Last Run", moment(task.get("lastExecutionDate"))
     unit = task.get("timeUnit", "MILLISECONDS")
     yield "Initial Delay", f"{task.get('initialDelay', 0)} {task.get('initialDelayUnit', unit)}"
     yield "Period", f"{task.get('period', 0)} {unit}"
     yield "Failure Count", str(task.get("failureCount", 0))
     if task.get("lastError"):
-        yield "Last Error", plain(task["lastError"])
+        yield LAST_ERROR if _is_news(task) else EARLIER_ERROR, plain(task["lastError"])
     yield "Success Count", str(task.get("successCount", 0))
     for label, name in _IF_ANY:
         if task.get(name):
@@ -153,6 +183,15 @@ def task_lines(task: Document) -> Iterator[tuple[str, str]]:
         yield "Progress", progress(task)
 
 
+def _is_news(task: Document) -> bool:
+    # The record keeps the last error for good; only its history says that a run has gone well since.
+    history = (task.get("statusDetails") or {}).get("executionHistory") or []
+    ends = [entry.get("status") for entry in history if entry.get("status") in _RUN_ENDS]
+    return task.get("status") not in ("RUNNING", "COMPLETED") and ends[-1:] != ["SUCCESS"]
+
+
+LAST_ERROR, EARLIER_ERROR = "Last Error", "Last Error (of an earlier run)"
+_RUN_ENDS = frozenset({"SUCCESS", "FAILED", "CRASHED"})
 _IF_ANY = (
     ("Current Step", "currentStep"),
     ("Executing Node", "executingNodeId"),

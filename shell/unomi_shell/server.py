@@ -7,26 +7,25 @@ REST is loaded only where it is served.
 from __future__ import annotations
 
 import gc
-import importlib
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .failures import Exit, Failure
-from .welcome import DEFAULT_PORT, LOOPBACK, first_password, welcome
+from .orders import ENDED_AT_ONCE, INTERRUPTED, Orders
+from .version import version_option
+from .welcome import DEFAULT_PORT, LOOPBACK, draining, first_password, node_welcome, stopped, welcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from unomi_rest.health_server import HealthServer
     from unomi_scheduler import Scheduler, Settings
 
     from .signin import Credentials
@@ -56,6 +55,7 @@ _PORT = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@version_option
 def main() -> None:
     """
     Run nodes of a cluster task scheduler, and REST for them.
@@ -96,18 +96,23 @@ def node(app: str | None) -> None:
     with _clear_errors():
         settings = _settings()
         scheduler = _scheduler(app, settings)
-        orders: SimpleQueue[int] = SimpleQueue()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # A queue, since a signal handler must not take locks.
-            signal.signal(number, lambda received, _frame: orders.put(received))
-        scheduler.start()
-        with _health(scheduler, settings.admin_port) as port:
-            click.echo(
-                f"Node {scheduler.node_id} runs; health on http://{LOOPBACK}:{port}/readyz; Ctrl-C drains and stops"
-            )
-            orders.get()
-            scheduler.stop(exiting=True)
+        orders = Orders()
+        with _health(scheduler, settings.admin_port) as server:
+            url = f"http://{LOOPBACK}:{server.server_port}"
+            scheduler.advertise(url)
+            scheduler.start()
+            store = scheduler.settings.store
+            _say(node_welcome(node_id=scheduler.node_id, store=store, health=url, only_duties=app is None))
+            with _serving(server):
+                orders.wait()
+                _drain(scheduler)
     _leave()
+
+
+def _drain(scheduler: Scheduler) -> None:
+    _say(draining(scheduler.active_runs, scheduler.settings.drain_timeout.total_seconds()))
+    scheduler.stop(exiting=True)
+    _say(stopped(scheduler.active_runs))
 
 
 @main.command()
@@ -162,30 +167,46 @@ def hash_password() -> None:
 
 
 def _serve(app: str | None, *, runs_node: bool, workers: int) -> None:
-    from unomi_rest.accounts import accounts_for, make_account
-    from unomi_rest.server import Service, listen, serve
+    from unomi_rest.accounts import Account, accounts_for, check_sign_in, make_account
+    from unomi_rest.server import Service, Unusable, listen, serve
 
     from .signin import left_for_owner
 
+    def make_scheduler() -> Scheduler:
+        try:
+            return _scheduler(app, settings)
+        except Failure as failure:
+            raise Unusable(failure.message) from failure
+
     with _clear_errors():
         settings = _settings()
-        accounts, first = accounts_for(settings)
-        if first is not None:
-            _say(first_password(first.password, first.path))
+        check_sign_in(settings)
         listener = listen(settings.rest.host, settings.rest.port)
         port: int = listener.getsockname()[1]
         with left_for_owner(port) as left:
+            owner = (make_account(*left),) if left else ()
+
+            def accounts() -> tuple[Account, ...]:
+                known, first = accounts_for(settings)
+                if first is not None:
+                    _say(first_password(first.password, first.path))
+                return (*known, *owner)
+
             code = serve(
                 Service(
                     settings=settings,
-                    accounts=(*accounts, *([make_account(*left)] if left else [])),
+                    accounts=accounts,
                     listener=listener,
-                    make_scheduler=lambda: _scheduler(app, settings),
-                    started=lambda scheduler: _greet(scheduler, settings, port, left, runs_node=runs_node),
+                    make_scheduler=make_scheduler,
+                    started=lambda scheduler: _greet(scheduler, settings, port, left, app=app, runs_node=runs_node),
                     runs_node=runs_node,
                     workers=workers,
                 )
             )
+    if code == Exit.DONE:
+        _say(stopped(0))
+    elif code == INTERRUPTED:
+        click.echo(ENDED_AT_ONCE, err=True)
     sys.exit(code)
 
 
@@ -202,25 +223,34 @@ def _settings() -> Settings:
 
 
 def _scheduler(app: str | None, settings: Settings) -> Scheduler:
-    from unomi_scheduler import ConfigurationError, Scheduler
-
     if app is None:
+        from unomi_scheduler import Scheduler
+
         return Scheduler(settings)
-    module, _, name = app.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(module), name or "scheduler", None)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"--app {app}: {error}; it is looked for in this folder first") from error
-    if not isinstance(found, Scheduler):
-        raise ConfigurationError(f"--app {app}: expected MODULE:NAME of a Scheduler, found {type(found).__name__}")
-    return found
+    from .application import load_scheduler
+
+    return load_scheduler(app)
 
 
-def _greet(scheduler: Scheduler, settings: Settings, port: int, left: Credentials | None, *, runs_node: bool) -> None:
+def _greet(
+    scheduler: Scheduler,
+    settings: Settings,
+    port: int,
+    left: Credentials | None,
+    *,
+    app: str | None,
+    runs_node: bool,
+) -> None:
     what = f"Node {scheduler.node_id} and REST run" if runs_node else "REST runs"
-    store = scheduler.settings.store
-    _say(welcome(what=what, store=store, host=settings.rest.host, port=port, signed_in=left.user if left else None))
+    text = welcome(
+        what=what,
+        store=scheduler.settings.store,
+        host=settings.rest.host,
+        port=port,
+        signed_in=left.user if left else None,
+        only_duties=runs_node and app is None,
+    )
+    _say(text)
 
 
 def _say(text: str) -> None:
@@ -229,16 +259,23 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _health(scheduler: Scheduler, port: int) -> Iterator[int]:
+def _health(scheduler: Scheduler, port: int) -> Iterator[HealthServer]:
     from unomi_rest.health_server import health_server
 
     server = health_server(scheduler, LOOPBACK, port)
+    try:
+        yield server
+    finally:
+        server.server_close()
+
+
+@contextmanager
+def _serving(server: HealthServer) -> Iterator[None]:
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     try:
-        yield server.server_port
+        yield
     finally:
         server.shutdown()
-        server.server_close()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The tasks over REST: pages, one task, cancelling and removing.
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -175,15 +176,55 @@ def test_what_is_not_json_in_memory_is_shown_as_text(api: Api) -> None:
     assert api.get(f"/cxs/tasks/{task.id}").status_code == 200
 
 
-@pytest.mark.parametrize("task_id", ["%C3%A4%20b", "a:b", "50%25", "x.y"])
+@pytest.mark.parametrize(
+    "task_id",
+    ["ä b", "a:b", "50%", "x.y", "a/b", "/", "/a/b/", "a%2Fb", "a%252Fb", "..", "a?b#c", "a+b;c", "{task_id}"],
+)
 def test_ids_may_have_any_letters(api: Api, task_id: str) -> None:
     """
-    They are decoded once.
+    They are decoded once, and a slash in them is no end of a segment.
     """
-    plain = {"%C3%A4%20b": "ä b", "50%25": "50%"}.get(task_id, task_id)
-    schedule(api.scheduler, plain)
+    schedule(api.scheduler, task_id)
+    path = f"/cxs/tasks/{quote(task_id, safe='')}"
+    found = api.get(path).json["itemId"]
+    cancelled = api.delete(path).status_code
 
-    assert api.get(f"/cxs/tasks/{task_id}").json["itemId"] == plain
+    assert (found, cancelled) == (task_id, 204)
+    assert api.scheduler.get_task(task_id).status is TaskStatus.CANCELLED
+
+
+@pytest.mark.parametrize(
+    "sent", ["/cxs/tasks/a%3Ab", "/cxs/t%61sks/a:b", "/cxs/tasks/%61:b/", "http://host/cxs/tasks/a:b"]
+)
+def test_a_path_may_be_encoded_in_other_ways(api: Api, sent: str) -> None:
+    """
+    Letters that need no encoding, a slash at the end, and the form for proxies lead to the same task.
+    """
+    schedule(api.scheduler, "a:b")
+    result = api.get("/cxs/tasks/elsewhere", extras={"RAW_URI": f"{sent}?x=1"})
+
+    assert result.json["itemId"] == "a:b"
+
+
+def test_a_server_that_does_not_tell_what_was_sent_serves_the_other_ids(api: Api) -> None:
+    """
+    Such a server has decoded the path already.
+    """
+    schedule(api.scheduler, "50% ä")
+    found = api.get("/cxs/tasks/50%25%20%C3%A4", extras={"RAW_URI": ""})
+
+    assert found.json["itemId"] == "50% ä"
+
+
+@pytest.mark.parametrize("path", ["/cxs/tasks%2Fa", "/cxs/tasks/a/b", "/cxs%2Ftasks"])
+def test_an_encoded_slash_is_no_slash_and_a_slash_no_encoded_one(api: Api, path: str) -> None:
+    """
+    What is no path of ours is not found, and needs sign-in as all others.
+    """
+    schedule(api.scheduler, "a")
+
+    assert api.get(path).status_code == 404
+    assert api.client.simulate_get(path).status_code == 401
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.types import WSGIApplication
 
@@ -23,6 +24,10 @@ HOUR = timedelta(hours=1)
 
 
 class _Quiet(WSGIRequestHandler):
+    def get_environ(self) -> dict[str, Any]:
+        # As the real server tells what was sent.
+        return {**super().get_environ(), "RAW_URI": self.path}
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 

@@ -15,12 +15,15 @@ import pytest
 from click.testing import CliRunner
 
 from tests.shell.support import PASSWORD, USER, rest, run, schedule, served
+from tests.waiting import ended
 from unomi_rest.accounts import make_account
 from unomi_rest.app import App, create_app
 from unomi_scheduler import Scheduler, TaskStatus
+from unomi_scheduler.ports import SORT_FIELDS
 from unomi_shell.failures import Exit
 from unomi_shell.main import main
 from unomi_shell.signin import find_left, left_for_owner
+from unomi_shell.sorting import SORT_FIELDS as FIELDS
 
 STORE = "sqlite:///tasks.db"
 
@@ -95,6 +98,95 @@ def test_list_says_when_there_are_more(target: list[str]) -> None:
     assert result.stderr == "2 more; see them with --limit\n"
 
 
+def test_a_limit_of_none_is_a_count(target: list[str]) -> None:
+    """
+    Not an empty table.
+    """
+    result = run(*target, "list", "--limit", "0", "-t", "sample")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "There are 2 task(s) of type sample; --limit 0 shows none of them\n"
+
+
+@pytest.mark.parametrize("direction", ["", ":asc", ":desc"])
+def test_a_field_nobody_knows_sorts_by_creation_with_a_warning(target: list[str], direction: str) -> None:
+    """
+    The same over REST and at a store.
+    """
+    known = run(*target, "list", "--sort", f"creationDate{direction}")
+    unknown = run(*target, "list", "--sort", f"colour{direction}")
+
+    assert (unknown.exit_code, unknown.stdout) == (0, known.stdout)
+    assert known.stderr == ""
+    assert unknown.stderr.startswith("Warning: no field 'colour' to sort by, so it is creationDate; expected one of ")
+    assert len(unknown.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("field", ["itemId", "ITEMID", "item_id", "id"])
+def test_a_field_may_be_written_in_any_case(target: list[str], field: str) -> None:
+    """
+    And as Python writes it.
+    """
+    listed = json.loads(run(*target, "list", "--json", "--sort", f"{field}:desc").stdout)["list"]
+
+    assert [task["itemId"] for task in listed] == ["xyz-3", "abc-2", "abc-1"]
+
+
+def test_a_wrong_direction_is_a_usage_error(target: list[str]) -> None:
+    """
+    Which way is up cannot be guessed.
+    """
+    assert run(*target, "list", "--sort", "itemId:up").exit_code == Exit.USAGE
+
+
+def test_every_field_that_can_be_sorted_by_is_known() -> None:
+    """
+    The commands know them without loading the scheduler.
+    """
+    in_python = {"".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in one) for one in FIELDS}
+
+    assert {"id" if one == "item_id" else one for one in in_python} == set(SORT_FIELDS)
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "a"], ["cancel", "a"]])
+def test_a_store_that_is_not_there_is_not_made(command: list[str], tmp_path: Path) -> None:
+    """
+    A word mistyped is no empty cluster.
+    """
+    result = run("--store", "sqlite:///typo.db", *command)
+
+    assert result.exit_code == Exit.OUT_OF_REACH
+    assert result.stderr.startswith("Error: typo.db does not exist: expected the file that a node uses")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("task_id", ["a/b", "/", "a%2Fb", "..", "ä ö", "-x"])
+def test_every_id_can_be_reached(target: list[str], scheduler: Scheduler, task_id: str) -> None:
+    """
+    Whatever letters it has.
+    """
+    schedule(scheduler, task_id)
+    shown = run(*target, "show", "--", task_id)
+    cancelled = run(*target, "cancel", "--", task_id)
+
+    assert f"ID: {task_id}" in shown.stdout.splitlines()
+    assert cancelled.exit_code == 0
+    assert scheduler.get_task(task_id).status is TaskStatus.CANCELLED
+
+
+def test_a_table_on_a_terminal_is_as_wide_as_that(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What found no room is named.
+    """
+    schedule(scheduler, "a" * 36)
+    monkeypatch.setattr("unomi_shell.main._terminal_width", lambda: 80)
+    result = run("--store", STORE, "list")
+
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "a" * 36 in result.stdout
+    assert result.stderr == "The terminal is too narrow for Last Run, Failures, Persistent; a pipe gets all columns\n"
+
+
 def test_options_stand_before_or_behind_the_command(target: list[str]) -> None:
     """
     Wherever they are typed.
@@ -160,6 +252,19 @@ def test_cancel_cancels(target: list[str], scheduler: Scheduler) -> None:
 
     assert (result.exit_code, result.stdout) == (0, "Task xyz-3 has been cancelled successfully.\n")
     assert scheduler.get_task("xyz-3").status is TaskStatus.CANCELLED
+
+
+def test_cancelling_what_has_ended_says_so(target: list[str], scheduler: Scheduler) -> None:
+    """
+    It was not stopped by this.
+    """
+    scheduler.executor("quick")(lambda: None)
+    scheduler.new_task("quick").with_id("done").as_one_shot().schedule()
+    with scheduler:
+        ended(scheduler, "done")
+        result = run(*target, "cancel", "done")
+
+    assert result.stdout == "Task done has been cancelled successfully. It was COMPLETED; is CANCELLED now.\n"
 
 
 def test_cancelling_twice_is_the_wrong_state(target: list[str]) -> None:

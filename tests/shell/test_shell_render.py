@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from unomi_shell.pretty import show_task
-from unomi_shell.render import task_details, task_list
+from unomi_shell.render import COLUMNS, WIDE_COLUMNS, Column, task_count, task_details, task_list
+from unomi_shell.widths import fit
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +101,7 @@ def test_the_wide_list_has_four_more_columns() -> None:
     wide = task(
         failureCount=2, successCount=5, executingNodeId="a", statusDetails={"processedCount": 50, "totalCount": 200}
     )
-    heading, _, row, *_ = task_list([wide], wide=True).splitlines()
+    heading, _, row, *_ = task_list([wide], columns=WIDE_COLUMNS).splitlines()
 
     assert heading.split(" │ ")[5:] == ["Failures", "Successes", "Total Exec", "Persistent", "Node", "Progress"]
     assert [cell.strip() for cell in row.split("│")][5:] == ["2", "5", "7", "Storage", "a", "50/200"]
@@ -184,3 +185,120 @@ def test_a_terminal_shows_the_same() -> None:
 
     for expected in ("dataSync", "2 HOURS", "[red]boom[/red]", "Parameters", "crm", "lastProcessedId"):
         assert expected in text
+
+
+SCHEDULED_AT = "2024-03-20T15:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("over", "shown"),
+    [
+        ({}, "2024-03-20 16:00:00"),
+        ({"status": "RUNNING"}, "2024-03-20 16:00:00"),
+        ({"status": "CANCELLED"}, "-"),
+        ({"status": "FAILED"}, "-"),
+        ({"status": "COMPLETED"}, "-"),
+        ({"enabled": False}, "-"),
+    ],
+)
+def test_a_task_that_will_not_run_has_no_next_run(over: dict[str, Any], shown: str) -> None:
+    """
+    Whatever date its record keeps.
+    """
+    one = task(nextScheduledExecution=SCHEDULED_AT, **over)
+
+    assert f"Next Run: {shown}" in task_details(one).splitlines()
+    assert task_list([one]).splitlines()[2].split(" │ ")[3].strip() == shown
+
+
+def _history(*kinds: str) -> dict[str, Any]:
+    return {"executionHistory": [{"status": kind} for kind in kinds]}
+
+
+@pytest.mark.parametrize(
+    ("over", "label"),
+    [
+        ({"statusDetails": _history("FAILED")}, "Last Error"),
+        ({"statusDetails": _history("SUCCESS", "FAILED", "CANCELLED"), "status": "CANCELLED"}, "Last Error"),
+        ({"statusDetails": _history("CRASHED"), "status": "CRASHED"}, "Last Error"),
+        ({"status": "FAILED"}, "Last Error"),
+        ({"statusDetails": _history("FAILED", "SUCCESS")}, "Last Error (of an earlier run)"),
+        ({"statusDetails": _history("FAILED", "SUCCESS", "CANCELLED")}, "Last Error (of an earlier run)"),
+        ({"statusDetails": _history("FAILED"), "status": "RUNNING"}, "Last Error (of an earlier run)"),
+        ({"status": "COMPLETED"}, "Last Error (of an earlier run)"),
+    ],
+)
+def test_an_error_that_is_over_is_told_as_such(over: dict[str, Any], label: str) -> None:
+    """
+    The record keeps it for good, also when a run has gone well since.
+    """
+    one = task(lastError="boom", **over)
+    console = Console(record=True, width=100, file=io.StringIO())
+    show_task(one, console)
+
+    assert f"{label}: boom" in task_details(one).splitlines()
+    assert label in console.export_text()
+
+
+def test_none_of_the_tasks_is_a_number() -> None:
+    """
+    With the filters, and with what the server could not count.
+    """
+    some = {"totalSize": 7, "totalSizeRelation": "EQUAL"}
+    many = {"totalSize": 10_000, "totalSizeRelation": "GREATER_THAN_OR_EQUAL_TO"}
+
+    assert task_count(some, status="FAILED") == ("There are 7 task(s) with status FAILED; --limit 0 shows none of them")
+    assert task_count(many).startswith("There are at least 10000 task(s);")
+
+
+NARROWED = (
+    task(taskType="cache-refresh-Country", nextScheduledExecution=SCHEDULED_AT, lastExecutionDate=SCHEDULED_AT),
+    task(itemId="geonames-import", taskType="geonames-import", nextScheduledExecution=SCHEDULED_AT),
+)
+
+
+def _fitted(width: int | None, columns: tuple[Column, ...] = COLUMNS) -> tuple[list[str], tuple[str, ...]]:
+    layout = fit(NARROWED, columns, width)
+    return task_list(NARROWED, columns=layout.columns).splitlines()[:4], layout.left_out
+
+
+@pytest.mark.parametrize("columns", [COLUMNS, WIDE_COLUMNS])
+def test_the_table_fits_into_the_terminal(columns: tuple[Column, ...]) -> None:
+    """
+    At every width that has room for the id and the status, and with whole ids.
+    """
+    for width in range(50, 220):
+        lines, _ = _fitted(width, columns)
+        assert max(map(len, lines)) <= width
+        assert lines[2].startswith("8b0d4f6e-6e0e-4c51-9a52-0d3d4a1f3b57 │ ")
+
+
+@pytest.mark.parametrize(
+    ("width", "row", "left_out"),
+    [
+        (140, "cache-refresh-Country │ SCHEDULED │ 2024-03-20 16:00:00 │ 2024-03-20 16:00:00 │        0 │ Storage", ()),
+        (139, "cache-refresh-Country │ SCHEDULED │ 2024-03-20 16:00 │ 2024-03-20 16:00 │        0 │ Storage", ()),
+        (133, "cache-refresh-Count │ SCHEDULED │ 2024-03-20 16:00 │ 2024-03-20 16:00 │        0 │ Storage", ()),
+        (130, "cache-refresh-Country │ SCHEDULED │ 03-20 16:00 │ 03-20 16:00 │        0 │ Storage", ()),
+        (120, "cache-refresh-Co │ SCHEDULED │ 03-20 16:00 │ 03-20 16:00 │        0 │ Storage", ()),
+        (80, "cache-refresh- │ SCHEDULED │ 03-20 16:00", ("Last Run", "Failures", "Persistent")),
+        (48, "SCHEDULED", ("Type", "Next Run", "Last Run", "Failures", "Persistent")),
+        (20, "SCHEDULED", ("Type", "Next Run", "Last Run", "Failures", "Persistent")),
+    ],
+)
+def test_the_columns_give_way_in_turn(width: int, row: str, left_out: tuple[str, ...]) -> None:
+    """
+    Seconds, the type's end, years, then columns; never the id.
+    """
+    lines, missing = _fitted(width)
+    cells = [cell.strip() for cell in lines[2].split("│")]
+
+    assert cells == ["8b0d4f6e-6e0e-4c51-9a52-0d3d4a1f3b57", *(cell.strip() for cell in row.split("│"))]
+    assert missing == left_out
+
+
+def test_without_a_terminal_nothing_gives_way() -> None:
+    """
+    For programs.
+    """
+    assert _fitted(None) == _fitted(1_000)

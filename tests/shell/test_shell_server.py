@@ -12,17 +12,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from click import Command
 from click.testing import CliRunner
 
 from tests.shell.support import run, schedule
 from unomi_scheduler import Scheduler
+from unomi_shell.failures import Exit
+from unomi_shell.main import main as task_main
 from unomi_shell.server import main
+from unomi_shell.welcome import runnable
 
 WAIT_SECONDS = 30
 COMMAND = [sys.executable, "-c", "from unomi_shell.server import main; main(prog_name='unomi-scheduler')"]
@@ -111,6 +115,16 @@ def wait_for_file(path: Path) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not path.exists():
         assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.02)
+
+
+def wait_until(holds: Callable[[], bool], server: Server) -> None:
+    """
+    Wait until something holds, while the server lives.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, server.said + server.logged
         time.sleep(0.02)
 
 
@@ -230,11 +244,82 @@ def test_node_runs_without_rest(tmp_path: Path, number: int) -> None:
         scheduler.new_task("slow").with_id("slow").as_one_shot().schedule()
         wait_for_file(tmp_path / "ended")
         answers = [get(port, path)[0] for path in ("/livez", "/readyz", "/cxs/tasks")]
+        addresses = [node.address for node in scheduler.nodes()]
+        told = CliRunner().invoke(main, ["doctor"]).stdout
         code = server.end(number)
         scheduler.stop()
 
     assert answers == [200, 200, 404]
+    assert addresses == [f"http://127.0.0.1:{port}"]
+    assert f"health on http://127.0.0.1:{port}/readyz" in told
     assert code == 0
+    assert server.said.splitlines()[-2:] == ["Draining: no task runs here.", "Stopped."]
+
+
+def in_the_midst_of_a_run(folder: Path, server: Server) -> Scheduler:
+    """
+    Return a scheduler beside a server that has begun the run of `slow`.
+    """
+    server.wait_for("Ctrl-C drains and stops")
+    scheduler = Scheduler()
+    scheduler.new_task("slow").with_id("slow").as_one_shot().schedule()
+    wait_for_file(folder / "began")
+    return scheduler
+
+
+def test_a_node_says_that_it_drains_and_that_it_has_stopped(tmp_path: Path) -> None:
+    """
+    How many runs it waits for, and how long at most.
+    """
+    (tmp_path / "myapp.py").write_text(APP)
+    with started(tmp_path, "node", "--app", "myapp") as server:
+        scheduler = in_the_midst_of_a_run(tmp_path, server)
+        server.process.send_signal(signal.SIGINT)
+        server.wait_for("Draining: 1 run, at most 5 s; Ctrl-C again ends at once.\n")
+        (tmp_path / "go").touch()
+        code = server.process.wait(WAIT_SECONDS)
+        scheduler.stop()
+
+    assert (code, server.said.splitlines()[-1]) == (0, "Stopped.")
+    assert (tmp_path / "ended").exists()
+
+
+@pytest.mark.parametrize("command", [["node"], ["serve", "--port", "0"]])
+def test_another_ctrl_c_ends_at_once(tmp_path: Path, command: list[str]) -> None:
+    """
+    Whatever runs; others take it over.
+    """
+    (tmp_path / "myapp.py").write_text(APP.replace("5s", "50s"))
+    with started(tmp_path, *command, "--app", "myapp") as server:
+        scheduler = in_the_midst_of_a_run(tmp_path, server)
+        server.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "Draining" in server.said + server.logged, server)
+        began = time.monotonic()
+        code = server.end(signal.SIGINT)
+        took = time.monotonic() - began
+        status = scheduler.get_task("slow").status
+        scheduler.stop()
+
+    assert (code, status) == (130, "RUNNING")
+    assert took < 10
+    assert "Ended at once" in server.logged
+    assert list((tmp_path / "state").rglob("sign-in/*")) == []
+
+
+@pytest.mark.parametrize("command", [["node"], ["serve", "--port", "0"]])
+def test_a_node_without_an_application_says_so(tmp_path: Path, command: list[str]) -> None:
+    """
+    It runs nothing of the user's.
+    """
+    (tmp_path / "myapp.py").write_text(APP)
+    said = []
+    for app in ([], ["--app", "myapp"]):
+        with started(tmp_path, *command, *app) as server:
+            server.wait_for("Ctrl-C drains and stops")
+            server.end()
+            said.append("name your scheduler, --app MODULE:NAME" in server.said)
+
+    assert said == [True, False]
 
 
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
@@ -248,29 +333,88 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
 
     assert code == 1
     assert server.logged == (
-        f"Error: Cannot listen on 127.0.0.1:{port}: the port is in use; choose another rest.host or rest.port\n"
+        f"Error: Cannot listen on 127.0.0.1:{port}: the port is in use; choose another by --port or rest.port\n"
     )
+    assert server.said == ""
+    assert {one.name for one in tmp_path.iterdir()} == {"stdout", "stderr"}
+
+
+def test_a_store_that_cannot_be_opened_is_noticed_before_a_password_is_made(tmp_path: Path) -> None:
+    """
+    It would be shown to nobody who needs it, and not again.
+    """
+    (tmp_path / "letter.db").write_text("a letter to someone " * 100)
+    with started(tmp_path, "serve", "--port", "0", UNOMI_SCHEDULER_STORE="sqlite:///letter.db") as server:
+        code = server.process.wait(WAIT_SECONDS)
+
+    assert (code, server.said) == (1, "")
+    assert "file is not a database" in server.logged
+    assert not list(tmp_path.rglob("admin-password-hash"))
+
+
+def test_the_health_port_in_use_is_noticed_before_the_node_starts(tmp_path: Path) -> None:
+    """
+    It names the setting.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with started(tmp_path, "node", UNOMI_SCHEDULER_ADMIN_PORT=str(port)) as server:
+            code = server.process.wait(WAIT_SECONDS)
+
+    assert (code, server.said) == (1, "")
+    assert server.logged.endswith("choose another admin_port\n")
+    assert len(server.logged.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["serve", "--host", "0.0.0.0"], "no user is configured"),
-        (["serve", "--port", "0", "--app", "nowhere:scheduler"], "No module named 'nowhere'"),
-        (["serve", "--port", "0", "--app", "json:dumps"], "expected MODULE:NAME of a Scheduler, found function"),
-        (["node", "--app", "nowhere"], "No module named 'nowhere'"),
+        (["node", "--app", "badstore"], "typo does not exist: make it, or name another file"),
+        (["serve", "--port", "0", "--app", "badstore"], "typo does not exist: make it, or name another file"),
     ],
 )
 def test_what_cannot_start_says_why_in_one_line(tmp_path: Path, arguments: list[str], expected: str) -> None:
     """
     Without a trace.
     """
+    (tmp_path / "badstore.py").write_text(
+        "from unomi_scheduler import Scheduler\n"
+        "scheduler = Scheduler(store='sqlite:///typo/x.db')\n"
+        "scheduler.new_task('sample').schedule()\n"
+    )
     with started(tmp_path, *arguments) as server:
         code = server.process.wait(WAIT_SECONDS)
 
-    assert code == 1
+    assert (code, server.said) == (1, "")
     assert expected in server.logged
     assert len(server.logged.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["node"], ["serve", "--port", "0"]])
+def test_an_application_that_is_not_there_is_wrong_usage(tmp_path: Path, command: list[str]) -> None:
+    """
+    One line, exit code 2.
+    """
+    with started(tmp_path, *command, "--app", "./x:y") as server:
+        code = server.process.wait(WAIT_SECONDS)
+
+    assert (code, server.said) == (Exit.USAGE, "")
+    assert re.fullmatch(r"Error: --app \./x:y: .* did you mean x:y\?\n", server.logged)
+
+
+@pytest.mark.parametrize("command", [["node"], ["serve", "--port", "0"]])
+def test_an_application_that_raises_is_named_behind_its_own_trace(tmp_path: Path, command: list[str]) -> None:
+    """
+    The trace begins in its module, and the exit code is 2.
+    """
+    (tmp_path / "broken.py").write_text("raise RuntimeError('no luck')\n")
+    with started(tmp_path, *command, "--app", "broken:scheduler") as server:
+        code = server.process.wait(WAIT_SECONDS)
+
+    assert (code, server.said) == (Exit.USAGE, "")
+    assert re.findall(r'File "(.*?)"', server.logged) == [str(tmp_path / "broken.py")]
+    assert "RuntimeError: no luck\nError: --app broken:scheduler: the module raised RuntimeError" in server.logged
 
 
 def test_a_node_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
@@ -339,3 +483,33 @@ def test_hash_password_makes_what_the_settings_take() -> None:
     assert result.stdout.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert "secret" not in result.output
     assert nothing.exit_code == 2
+
+
+@pytest.mark.parametrize("command", [main, task_main])
+def test_the_version_is_told(command: Command) -> None:
+    """
+    By both commands, in one line.
+    """
+    result = CliRunner().invoke(command, ["--version"])
+
+    assert result.exit_code == 0
+    assert re.fullmatch(r"unomi-scheduler \S.*\n", result.stdout)
+
+
+def test_a_command_is_shown_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    By its name on the PATH, else by the path of the one beside the running program, short where that is below here.
+    """
+    beside = tmp_path / "bin" / "unomi-task"
+    beside.parent.mkdir()
+    beside.write_text("#!/bin/sh\n")
+    beside.chmod(0o755)
+    monkeypatch.setattr("sys.argv", [str(beside.with_name("unomi-scheduler"))])
+    monkeypatch.setenv("PATH", str(beside.parent))
+    on_path = runnable("unomi-task")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    below = runnable("unomi-task")
+    monkeypatch.setattr("pathlib.Path.cwd", lambda: Path("/elsewhere"))
+    far = runnable("unomi-task")
+
+    assert (on_path, below, far) == ("unomi-task", "bin/unomi-task", str(beside))

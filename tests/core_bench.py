@@ -4,8 +4,9 @@ One real core on a store in memory, turned by hand; answers come at once unless 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
+from typing import TypeVar
 
 from tests.factories import SetClock
 from unomi_scheduler.clock import Instant
@@ -15,12 +16,14 @@ from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.core import Core
 from unomi_scheduler.node.errands import QUESTIONS
 from unomi_scheduler.node.options import NodeOptions
-from unomi_scheduler.node.runs import ExecutorInfo, Pool, StartRun, Ticket
+from unomi_scheduler.node.runs import ExecutorInfo, Pool, RunEnded, StartRun, Succeeded, Ticket, Verdict
 from unomi_scheduler.node.table import MemoryTable
 from unomi_scheduler.ports import Action, Outcome, Write
 from unomi_scheduler.stores.memory import MemoryStore
 
 LEASE = 3_000
+Q = TypeVar("Q")
+SAMPLE = {"sample": Pool.TASKS}
 
 
 class Bench:
@@ -28,13 +31,23 @@ class Bench:
     The core of one node, its lease, and what it gave out.
     """
 
-    def __init__(self, node_id: str = "node-b", incarnation: str = "first-b", store: MemoryStore | None = None) -> None:
-        self.clock = SetClock()
+    def __init__(
+        self,
+        node_id: str = "node-b",
+        incarnation: str = "first-b",
+        store: MemoryStore | None = None,
+        *,
+        clock: SetClock | None = None,
+        types: Mapping[str, Pool] = SAMPLE,
+    ) -> None:
+        self.clock = clock or SetClock()
         self.store = store or MemoryStore(self.clock)
         self.lease = True
         self.inbox: list[m.Event] = []
         self.held: list[tuple[m.Command, Instant]] = []
         self.given: list[m.Command] = []
+        self.queries: list[m.Query] = []
+        self.writes: list[Write] = []
         self.hold: Callable[[m.Command], bool] = lambda _: False
         self.fault: Callable[[m.Batch], list[Outcome] | None] = lambda _: None
         self.core = Core(
@@ -45,8 +58,8 @@ class Bench:
             memory=MemoryTable(),
             lease_held=lambda _: self.lease,
         )
-        info = ExecutorInfo(task_type="sample", pool=Pool.TASKS)
-        self.post(m.ExecutorsChanged({"sample": info}))
+        infos = {name: ExecutorInfo(task_type=name, pool=pool) for name, pool in types.items()}
+        self.post(m.ExecutorsChanged(infos))
 
     def post(self, event: m.Event) -> None:
         """
@@ -99,6 +112,18 @@ class Bench:
         for command, sent in held:
             self._carry(command, sent)
 
+    def asked(self, kind: type[Q]) -> list[Q]:
+        """
+        Return the questions of a kind that were put so far.
+        """
+        return [query for query in self.queries if isinstance(query, kind)]
+
+    def end(self, ticket: Ticket, verdict: Verdict | None = None) -> None:
+        """
+        Let a body return.
+        """
+        self.post(RunEnded(claim_id=ticket.claim_id, verdict=verdict or Succeeded(), duration=1))
+
     def starts(self) -> list[Ticket]:
         """
         Return the tickets given out so far.
@@ -115,8 +140,10 @@ class Bench:
 
     def _carry(self, command: m.Command, sent: Instant) -> None:
         if isinstance(command, m.Batch):
+            self.writes += command.writes
             outcomes = self.fault(command)
             self.post(m.Committed(command.number, self.store.write(command.writes) if outcomes is None else outcomes))
         elif isinstance(command, m.Ask):
+            self.queries.append(command.query)
             answer = QUESTIONS[type(command.query)](self.store, command.query)
             self.post(m.Answered(command.query, sent, answer=answer))

@@ -99,7 +99,7 @@ class MemoryBench(Bench):
         """
         return [ticket.task.id for ticket in self.starts()]
 
-    def end(self, task_id: str, verdict: Verdict | None = None) -> None:
+    def end_task(self, task_id: str, verdict: Verdict | None = None) -> None:
         """
         End the newest run of a task.
         """
@@ -129,11 +129,11 @@ def test_exclusivity_counts_only_among_those_that_say_so() -> None:
     bench = MemoryBench()
     bench.add(make_due_task(id="parallel"))
     bench.add(_exclusive("first"), _exclusive("second"))
-    bench.end("parallel")
+    bench.end_task("parallel")
     bench.add(make_due_task(id="another"))
 
     assert bench.started() == ["parallel", "first", "another"]
-    bench.end("first")
+    bench.end_task("first")
     assert bench.started()[-1] == "second"
 
 
@@ -149,7 +149,7 @@ def test_exclusive_tasks_run_by_their_due_time() -> None:
     )
     for one in ("first", "a", "b", "c"):
         assert bench.started()[-1] == ("elsewhere" if one == "first" else one)
-        bench.end(one)
+        bench.end_task(one)
 
     assert bench.started() == ["first", "elsewhere", "a", "b", "c"]
 
@@ -161,8 +161,8 @@ def test_due_tasks_take_slots_by_their_due_time() -> None:
     bench = MemoryBench()
     bench.add(*[make_due_task(id=name) for name in ("one", "two")])
     bench.add(*[make_due_task(id=name, next_scheduled_execution=NOW - age) for name, age in (("c", 1), ("a", 9))])
-    bench.end("one")
-    bench.end("two")
+    bench.end_task("one")
+    bench.end_task("two")
 
     assert bench.started() == ["one", "two", "a", "c"]
 
@@ -183,7 +183,7 @@ def test_one_that_drops_out_does_not_hold_up_its_lane(gone: Callable[[Task], Tas
     bench = MemoryBench()
     bench.add(*[_exclusive(name) for name in ("first", "second", "third")])
     bench.change("second", gone)
-    bench.end("first")
+    bench.end_task("first")
 
     assert bench.started() == ["first", "third"]
 
@@ -195,7 +195,7 @@ def test_one_that_changes_while_nobody_looks_does_not_hold_up_its_lane() -> None
     bench = MemoryBench()
     bench.add(*[_exclusive(name) for name in ("first", "second", "third")])
     bench.core.locals.table.change("second", lambda task: evolve(task, enabled=False))
-    bench.end("first")
+    bench.end_task("first")
 
     assert bench.started() == ["first", "third"]
 
@@ -211,9 +211,9 @@ def test_a_task_made_parallel_leaves_its_lane_and_one_made_exclusive_enters_it()
 
     bench.add(make_due_task(id="third"))
     bench.core.locals.table.change("third", lambda task: evolve(task, allow_parallel_execution=False))
-    bench.end("second")
+    bench.end_task("second")
     assert bench.started() == ["first", "second"]
-    bench.end("first")
+    bench.end_task("first")
     assert bench.started() == ["first", "second", "third"]
 
 
@@ -265,7 +265,7 @@ def test_the_outcome_of_a_removed_task_is_dropped_and_counted(verdict: Verdict) 
     bench = MemoryBench()
     bench.add(make_due_task(id="one"))
     del bench.core.locals.table._tasks["one"]
-    bench.end("one", verdict)
+    bench.end_task("one", verdict)
 
     assert (bench.memory("one"), bench.count("tasks.fenced"), bench.count("tasks.completed")) == (None, 1, 0)
     assert (len(bench.core.locals), bench.core.locals.occupied[Pool.TASKS]) == (0, 0)
@@ -278,7 +278,7 @@ def test_a_task_removed_between_its_timer_and_its_start_is_no_trouble() -> None:
     bench = MemoryBench()
     bench.add(*[_exclusive(name) for name in ("first", "second", "third")])
     del bench.core.locals.table._tasks["second"]
-    bench.end("first")
+    bench.end_task("first")
 
     assert bench.started() == ["first", "third"]
 
@@ -311,7 +311,7 @@ def test_a_cancelled_run_is_told_and_frees_its_task_when_it_returns() -> None:
     bench.add(make_due_task(id="one", period=5))
     bench.change("one", lambda task: requests.cancel(task, now=NOW, node_id="node-b"))
     held = bench.memory("one")
-    bench.end("one")
+    bench.end_task("one")
     free = bench.memory("one")
 
     assert ["the task was cancelled"] == [one.signal.value for one in bench.given if isinstance(one, TellRun)]
@@ -327,7 +327,7 @@ def test_a_run_that_was_not_started_is_given_back() -> None:
     """
     bench = MemoryBench()
     bench.add(make_due_task(id="one", run_requests=2))
-    bench.end("one", NotStarted())
+    bench.end_task("one", NotStarted())
 
     assert bench.started() == ["one", "one"]
     assert [bench.count(f"tasks.{name}") for name in ("given.back", "lock.released", "lock.acquired")] == [1, 1, 2]
@@ -354,7 +354,7 @@ def test_a_fixed_rate_that_is_late_runs_once_and_goes_on_in_phase() -> None:
     """
     bench = MemoryBench()
     bench.add(make_due_task(id="one", period=1_000, next_scheduled_execution=NOW - 3_500))
-    bench.end("one")
+    bench.end_task("one")
     task = bench.memory("one")
 
     assert task is not None
@@ -398,9 +398,9 @@ def _waiting(task_id: str, *names: str, **over: Any) -> Task:
 
 def _ended(bench: MemoryBench, how: str, task_id: str) -> None:
     if how == "succeeded":
-        bench.end(task_id)
+        bench.end_task(task_id)
     elif how == "failed":
-        bench.end(task_id, Failed("boom"))
+        bench.end_task(task_id, Failed("boom"))
     elif how == "cancelled":
         bench.change(task_id, lambda task: requests.cancel(task, now=NOW, node_id="node-b"))
     else:
@@ -471,7 +471,7 @@ def test_a_chain_ends_at_once() -> None:
     """
     bench = MemoryBench()
     bench.add(make_due_task(id="a", max_retries=0), _waiting("b", "a"), _waiting("c", "b"), _waiting("d", "c"))
-    bench.end("a", Failed("boom"))
+    bench.end_task("a", Failed("boom"))
 
     assert [getattr(bench.memory(one), "status", None) for one in "abcd"] == [_S.FAILED] * 4
 
@@ -482,11 +482,11 @@ def test_a_dependency_that_was_met_may_go() -> None:
     """
     bench = MemoryBench()
     bench.add(make_due_task(id="a"), make_due_task(id="b"), _waiting("c", "a", "b"))
-    bench.end("a")
+    bench.end_task("a")
     waiting = bench.memory("c")
     bench.change("a", lambda task: requests.mark_deleted(task, now=NOW, node_id="node-b"))
     bench.core.locals.table.remove_marked("a")
-    bench.end("b")
+    bench.end_task("b")
 
     assert waiting is not None
     assert waiting.waiting_on_tasks == ("b",)
@@ -514,7 +514,7 @@ def test_a_waiting_task_that_is_cancelled_waits_no_more() -> None:
     bench = MemoryBench()
     bench.add(make_due_task(id="a"), _waiting("b", "a"))
     bench.change("b", lambda task: requests.cancel(task, now=NOW, node_id="node-b"))
-    bench.end("a")
+    bench.end_task("a")
 
     assert bench.started() == ["a"]
     assert (bench.core.locals.dependents._names, bench.core.locals.dependents._waiting_for) == ({}, {})
@@ -553,7 +553,7 @@ def test_a_stored_dependency_that_ends_here_wakes_at_once() -> None:
     bench.put(make_due_task(id="a"))
     bench.add(_waiting("b", "a"))
     bench.pass_time(1_040)
-    bench.end("a")
+    bench.end_task("a")
     bench.turn(20)
 
     assert bench.started() == ["a", "b"]

@@ -14,8 +14,9 @@ from tests.simulation.nodes import LEASE, Machine
 from tests.simulation.world import EPOCH, Faults, World
 from unomi_scheduler.errors import InvalidTransition, StoreRefused
 from unomi_scheduler.model import Slot, Stored, Task, TaskStatus, TimeUnit
-from unomi_scheduler.node.commits import Commits
+from unomi_scheduler.node.commits import Commits, replace_write
 from unomi_scheduler.node.deaths import Declare
+from unomi_scheduler.node.exclusive import FreeSlot, TakeSlot
 from unomi_scheduler.node.recovery import Recovery
 from unomi_scheduler.node.settling import Claim
 from unomi_scheduler.ports import Action, Outcome, Result, Write
@@ -243,6 +244,20 @@ def _slots_are_not_recovered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unomi_scheduler.node.exclusive.Lanes.recover", lambda *_: None)
 
 
+def _a_taken_slot_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reconsider(self: TakeSlot, current: Stored[Slot] | None, now: Any) -> Write:
+        return Write(Action.CREATE, self._taken(now)) if current is None else replace_write(self._taken(now), current)
+
+    monkeypatch.setattr(TakeSlot, "reconsider", reconsider)
+
+
+def _any_claim_frees_the_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reconsider(self: FreeSlot, current: Stored[Slot] | None, now: Any) -> Write | None:
+        return None if current is None else replace_write(Slot(task_type=current.record.task_type), current)
+
+    monkeypatch.setattr(FreeSlot, "reconsider", reconsider)
+
+
 PLANTED = (
     _timeouts_count_as_applied,
     _the_guard_is_forgotten,
@@ -250,6 +265,8 @@ PLANTED = (
     _unknown_claims_are_dropped_and_nobody_looks,
     _death_is_assumed,
     _slots_are_not_recovered,
+    _a_taken_slot_is_taken,
+    _any_claim_frees_the_slot,
 )
 
 

@@ -20,7 +20,7 @@ from .commits import Change, Commits
 from .complaints import and_more
 from .deaths import Declare
 from .dependents import PURPOSE as DEPENDENTS
-from .discovery import EXCLUSIVE, Discovery
+from .discovery import Discovery
 from .exclusive import Lanes
 from .local import Locals
 from .membership import Membership, Peer
@@ -224,22 +224,28 @@ class Core:
             self._documents(query, answer, event.sent, now)
 
     def _documents(self, query: object, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
-        if isinstance(query, AskTasks) and query.purpose == DEPENDENTS:
-            self.locals.free(self.locals.dependents.read(query.ids, answer, now))
-        elif isinstance(query, AskTasks) and query.purpose == "dependencies":
-            self.waiting.read(query.ids, answer, now)
-        elif isinstance(query, AskTasks) and query.purpose == "check":
-            for stored in answer:
-                if stored is not None and isinstance(stored.record, Task):
-                    self.running.changed(stored)
-        elif isinstance(query, AskTasks):
-            for task_id, stored in zip(query.ids, answer, strict=True):
-                task = stored if stored is not None and isinstance(stored.record, Task) else None
-                self.commits.read(Task, task_id, task, now)
+        if isinstance(query, AskTasks):
+            self._tasks(query, answer, now)
         elif isinstance(query, AskHeartbeats):
             self._heartbeats(query, answer, sent, now)
         elif isinstance(query, AskSlots):
             self._slots(query, answer, sent, now)
+
+    def _tasks(self, query: AskTasks, answer: Sequence[Any], now: Instant) -> None:
+        if query.purpose == DEPENDENTS:
+            self.locals.free(self.locals.dependents.read(query.ids, answer, now))
+        elif query.purpose == "dependencies":
+            self.waiting.read(query.ids, answer, now)
+        elif query.purpose == "lane":
+            self.lanes.checked(query.ids, answer, now)
+        elif query.purpose == "check":
+            for stored in answer:
+                if stored is not None and isinstance(stored.record, Task):
+                    self.running.changed(stored)
+        else:
+            for task_id, stored in zip(query.ids, answer, strict=True):
+                task = stored if stored is not None and isinstance(stored.record, Task) else None
+                self.commits.read(Task, task_id, task, now)
 
     def _heartbeats(self, query: AskHeartbeats, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
         found = {stored.record.id: stored for stored in answer}
@@ -299,6 +305,8 @@ class Core:
             self.waiting.failed(now)
         elif isinstance(query, AskTasks) and query.purpose == DEPENDENTS:
             self.locals.dependents.unread()
+        elif isinstance(query, AskTasks) and query.purpose == "lane":
+            self.lanes.unchecked(query.ids, now)
         elif isinstance(query, AskTasks) and query.purpose == "settle":
             self.commits.unread(Task, query.ids, now)
         elif isinstance(query, AskSlots) and query.types is not None:
@@ -352,9 +360,7 @@ class Core:
         board = self.board
         if not board.may_act(now.boot):
             return
-        for entry in board.timeline.due(EXCLUSIVE, now.wall, most=MOST_CLAIMS):
-            self.lanes.add(entry)
-        self.lanes.advance(now)
+        self._ask(*self.lanes.advance(now, lambda pool: self._local_room(pool, now)))
         for pool in Pool:
             room = min(
                 self.running.room(pool, now.boot) - self.locals.occupied[pool],
@@ -428,13 +434,13 @@ class Core:
         times: list[int | None] = [now.boot + 1_000, self.stopping.next_at()]
         if self.store_bound:
             times += [
-                self.commits.next_at(now.boot), self.discovery.next_at(), self.recovery.next_at(), self.lanes.next_at(),
-                self.waiting.next_at(), self.locals.dependents.next_at(), self._watch_next, self._search_next,
+                self.commits.next_at(now.boot), self.discovery.next_at(), self.recovery.next_at(),
+                self.lanes.next_at(now, lambda pool: self._local_room(pool, now)), self.waiting.next_at(),
+                self.locals.dependents.next_at(), self._watch_next, self._search_next,
             ]  # fmt: skip
-            for queue in (*Pool, EXCLUSIVE):
-                due = self.board.timeline.next_at(queue)
-                has_room = queue is EXCLUSIVE or (isinstance(queue, Pool) and self.running.room(queue, now.boot) > 0)
-                if due is not None and has_room:
+            for pool in Pool:
+                due = self.board.timeline.next_at(pool)
+                if due is not None and self.running.room(pool, now.boot) > 0:
                     times.append(now.boot + max(0, due - now.wall))
         # What was due just now and did not happen waits for something else: look again soon, not at once.
         return min(at if at > now.boot else now.boot + LOOK_AGAIN for at in times if at is not None)

@@ -4,6 +4,7 @@ Discovery: finding work by search, whose it is, and when this node would claim i
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ..clock import Instant
@@ -16,19 +17,19 @@ from .adoption import adopt, set_aside
 from .board import Board
 from .membership import Membership
 from .messages import AskDue
+from .sweeps import Step, Sweeps
+from .timeline import LaneKey
 
 LOOK_AHEAD = 30_000
 GRACE = 1_000
 """Milliseconds after due from which a task may be claimed by a node whose share it is not in."""
 PAGE = 1_000
-LOW_WATER = 2_000
+LOW_WATER, MOST_ENTRIES = 2_000, 5_000
+"""Entries of a pool from which its types are left out of the search, and beyond which the latest are let go."""
+LANE_LOW_WATER, MOST_LANE_ENTRIES = 100, 400
+"""The same of a lane, which runs one task at a time."""
 ENOUGH = 50
 """Tasks of the own share on a full page from which overdue work of other shares is left to its owners."""
-MOST_ENTRIES = 5_000
-BACKLOG_SWEEP = 5_000
-"""Milliseconds between two sweeps while there is more due work than fits the timeline."""
-EXCLUSIVE = "exclusive"
-"""The queue of the timeline that feeds the lanes; the other queues are the pools."""
 
 
 class Discovery:
@@ -40,11 +41,8 @@ class Discovery:
         self.board = board
         self.members = members
         self._candidates: dict[str, frozenset[str]] = {}
-        self._asked = False
-        self._after: tuple[int, str] | None = None
-        self._more = False
-        self._began = -(10**9)
-        self._plenty = False
+        self._sweeps = Sweeps()
+        self._asked: Step | None = None
         self.failures = 0
 
     # --- whose
@@ -100,9 +98,8 @@ class Discovery:
         if at is None:
             timeline.forget(stored.record.id)
         elif at <= now + LOOK_AHEAD:
-            timeline.put(
-                stored, at=at, queue=EXCLUSIVE if stored.record.exclusive else self.board.pool_of(stored.record)
-            )
+            task = stored.record
+            timeline.put(stored, at=at, queue=LaneKey(task.task_type) if task.exclusive else self.board.pool_of(task))
         else:
             timeline.forget(stored.record.id)
 
@@ -110,23 +107,25 @@ class Discovery:
 
     def ask(self, now: Instant) -> AskDue | None:
         """
-        Return the search to make now, if any: the next page while the timeline runs low, a new sweep each poll
-        interval.
+        Return the search to make now, if any: a new sweep each poll interval, and what goes on where one was cut.
         """
         board = self.board
         types = frozenset(board.executors)
-        if self._asked or board.stopping or not board.options.executor_node or not types:
+        if self._asked is not None or board.stopping or not board.options.executor_node or not types:
             return None
         if not board.lease_held(now.boot):
             return None
-        going_on = self._more and len(board.timeline) < LOW_WATER
-        if now.boot - self._began >= (max(self.interval, BACKLOG_SWEEP) if going_on else self.interval):
-            self._after = None
-            self._began = now.boot
-        elif not going_on:
-            return None
-        self._asked = True
-        return AskDue(self._query(types, now))
+        due = now.boot - self._sweeps.began >= self.interval
+        self._asked = self._sweeps.begin(types, now.boot) if due else self._sweeps.go_on(types, self._full)
+        return AskDue(self._query(self._asked, now)) if self._asked is not None else None
+
+    def _full(self) -> set[str]:
+        timeline = self.board.timeline
+        full: set[str] = set()
+        for queue in timeline.queues():
+            if timeline.size(queue) >= (LANE_LOW_WATER if isinstance(queue, LaneKey) else LOW_WATER):
+                full |= timeline.types(queue)
+        return full
 
     @property
     def interval(self) -> int:
@@ -141,30 +140,30 @@ class Discovery:
         """
         Return when the next sweep begins (boot clock).
         """
-        idle = self._asked or not self.board.options.executor_node or not self.board.executors
-        return None if idle else self._began + self.interval
+        idle = self._asked is not None or not self.board.options.executor_node or not self.board.executors
+        return None if idle else self._sweeps.began + self.interval
 
     def hurry(self) -> None:
         """
         Begin a sweep at once.
         """
-        self._began = -(10**9)
+        self._sweeps.hurry()
 
-    def _query(self, types: frozenset[str], now: Instant) -> DueQuery:
+    def _query(self, step: Step, now: Instant) -> DueQuery:
         options = self.board.options
         groups: dict[frozenset[int], set[str]] = {}
-        for task_type in types:
+        for task_type in step.types:
             share = share_of(options.node_id, self.candidates(task_type))
             groups.setdefault(share, set()).add(task_type)
         return DueQuery(
             node_id=options.node_id,
             tags=options.tags,
             shares=tuple((frozenset(names), share) for share, names in groups.items() if share),
-            task_types=types,
+            task_types=step.types,
             due_before=now.wall + LOOK_AHEAD,
-            overdue_before=ALWAYS_DUE if self._plenty else now.wall - GRACE,
+            overdue_before=ALWAYS_DUE if step.own_only else now.wall - GRACE,
             limit=PAGE,
-            after=self._after,
+            after=step.after,
         )
 
     def found(self, found: Found, now: Instant, *, skip: Any) -> None:
@@ -172,26 +171,35 @@ class Discovery:
         Take a page: put what is new on the timeline, set aside what is no task. `skip(task_id)` tells what is under
         way here.
         """
-        self._asked = False
+        asked, self._asked = self._asked, None
         self.failures = 0
-        self._after = found.after if isinstance(found.after, tuple) else None
-        self._more = self._after is not None
+        after = found.after if isinstance(found.after, tuple) else None
+        if asked is not None:
+            self._sweeps.answered(asked, after)
         timeline = self.board.timeline
-        own = [stored for stored in found.tasks if self.mine(stored.record) or due_at(stored.record) == ALWAYS_DUE]
-        # With enough work of one's own, what others are late with is theirs: all would claim it in the same order.
-        self._plenty = self._more and len(own) >= ENOUGH
-        for stored in own if self._plenty else found.tasks:
+        for stored in self._for_me(found, more=after is not None):
             if not timeline.outdated(stored) and not skip(stored.record.id):
                 self.offer(stored, now.wall)
-        timeline.trim(MOST_ENTRIES)
+        for queue in timeline.queues():
+            most = MOST_LANE_ENTRIES if isinstance(queue, LaneKey) else MOST_ENTRIES
+            self._sweeps.dropped(timeline.trim(queue, most))
         set_aside(self.board, found)
+
+    def _for_me(self, found: Found, *, more: bool) -> list[Stored[Task]]:
+        # With enough work of one's own, what others are late with is theirs: all would claim it in the same order.
+        judged = [(stored, self.mine(stored.record) or due_at(stored.record) == ALWAYS_DUE) for stored in found.tasks]
+        own = Counter(stored.record.task_type for stored, is_own in judged if is_own)
+        plenty = self._sweeps.plenty
+        for task_type in {stored.record.task_type for stored in found.tasks}:
+            (plenty.add if more and own[task_type] >= ENOUGH else plenty.discard)(task_type)
+        return [stored for stored, is_own in judged if is_own or stored.record.task_type not in plenty]
 
     def failed(self, error: SchedulerError) -> None:
         """
         Take a search that failed; the next one waits longer.
         """
-        self._asked = False
-        self._more = False
+        self._asked = None
+        self._sweeps.failed()
         self.failures += 1
 
     def adopt(self, found: Found) -> None:

@@ -4,36 +4,43 @@ Exclusive types: one lane each, whose slot document is taken before a claim and 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-from typing import ClassVar
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from ..clock import Instant
-from ..model import Slot, Stored
+from ..model import Malformed, Slot, Stored, Task
 from ..ports import Action, Write
 from .board import Board
 from .commits import Change, Priority, replace_write
+from .messages import AskTasks
 from .running import Run, Running
-from .timeline import Entry
+from .runs import Pool
+from .timeline import Entry, LaneKey
 
 LOOK_AGAIN = 500
 """Milliseconds before a slot that another run holds is tried again."""
+CHECKED = 20
+"""How many tasks at the head of a lane are read before the next try, after another node had the slot."""
 
 
 class Lane:
     """
-    The tasks of one exclusive type that are due here, by due time, and where this node stands with the slot.
+    Where this node stands with the slot of one exclusive type; what waits for it stands on the timeline, by due time.
     """
 
-    __slots__ = ("claim_id", "entry", "known", "not_before", "queue", "task_type")
+    __slots__ = ("checking", "claim_id", "entry", "fresh", "known", "not_before", "task_type", "turn")
 
     def __init__(self, task_type: str) -> None:
         self.task_type = task_type
-        self.queue: deque[Entry] = deque()
         self.known: Stored[Slot] | None = None
         self.claim_id: str | None = None
         self.entry: Entry | None = None
         self.not_before = 0
+        self.turn = 0
+        self.fresh: frozenset[str] | None = None
+        """The tasks known not to be done since another node had the slot; None while no other had it."""
+        self.checking: tuple[str, ...] | None = None
 
     @property
     def idle(self) -> bool:
@@ -53,13 +60,7 @@ class Lanes:
         self.running = running
         self._lanes: dict[str, Lane] = {}
         self._ids: set[str] = set()
-
-    def add(self, entry: Entry) -> None:
-        """
-        Queue a due task behind those of its type that were due before it.
-        """
-        self._ids.add(entry.stored.record.id)
-        self._lane(entry.stored.record.task_type).queue.append(entry)
+        self._turn = 0
 
     def _lane(self, task_type: str) -> Lane:
         lane = self._lanes.get(task_type)
@@ -68,26 +69,97 @@ class Lanes:
             self.board.exclusive_seen = True
         return lane
 
-    def advance(self, now: Instant) -> None:
+    def advance(self, now: Instant, room: Callable[[Pool], int]) -> list[AskTasks]:
         """
-        Go for the slot wherever a task waits, the lane is idle and its pool has a slot free.
-        """
-        for lane in self._lanes.values():
-            if lane.queue and lane.idle and lane.not_before <= now.boot and self.board.may_act(now.boot):
-                pool = self.board.pool_of(lane.queue[0].stored.record)
-                if pool is not None and self.running.room(pool, now.boot) > 0:
-                    self._take(lane)
+        Go for the slot wherever a task is due, the lane is idle and its pool has room; the lanes take turns.
 
-    def _take(self, lane: Lane) -> None:
-        lane.entry = lane.queue.popleft()
+        Returns the reads of tasks that are wanted first.
+        """
+        timeline = self.board.timeline
+        questions: list[AskTasks] = []
+        reserved: Counter[Pool] = Counter()
+        for lane, head in sorted(self._ready(now), key=lambda one: one[0].turn):
+            pool = self.board.pool_of(head.stored.record)
+            if pool is None or room(pool) <= reserved[pool]:
+                continue
+            if lane.fresh is not None and head.stored.record.id not in lane.fresh:
+                lane.checking = tuple(entry.stored.record.id for entry in timeline.first(head.queue, CHECKED))
+                questions.append(AskTasks(lane.checking, purpose="lane"))
+                continue
+            reserved[pool] += 1
+            timeline.forget(head.stored.record.id)
+            self._take(lane, head)
+        return questions
+
+    def _ready(self, now: Instant) -> Iterator[tuple[Lane, Entry]]:
+        for lane, head in self._heads():
+            if head.at <= now.wall and lane.not_before <= now.boot:
+                yield lane, head
+
+    def _heads(self) -> Iterator[tuple[Lane, Entry]]:
+        timeline = self.board.timeline
+        for key in timeline.queues():
+            head = timeline.head(key) if isinstance(key, LaneKey) else None
+            if head is not None:
+                lane = self._lane(head.stored.record.task_type)
+                if lane.idle and lane.checking is None:
+                    yield lane, head
+
+    def _take(self, lane: Lane, entry: Entry) -> None:
+        self._turn += 1
+        lane.turn = self._turn
+        lane.entry = entry
+        self._ids.add(entry.stored.record.id)
         lane.claim_id = self.board.fresh_id()
         self.board.commits.submit(TakeSlot(self, lane))
 
-    def next_at(self) -> int | None:
+    def next_at(self, now: Instant, room: Callable[[Pool], int]) -> int | None:
         """
-        Return when a lane looks at its slot again (boot clock).
+        Return when a lane goes for its slot next (boot clock); the end of a run brings those of a full pool.
         """
-        return min((lane.not_before for lane in self._lanes.values() if lane.queue and lane.idle), default=None)
+        times = []
+        for lane, head in self._heads():
+            pool = self.board.pool_of(head.stored.record)
+            if pool is not None and room(pool) > 0:
+                times.append(max(lane.not_before, now.boot + max(0, head.at - now.wall)))
+        return min(times, default=None)
+
+    def checked(self, ids: Sequence[str], answers: Sequence[Any], now: Instant) -> None:
+        """
+        Take the tasks at the head of a lane as they stand: what was run or moved elsewhere goes.
+        """
+        fresh = {
+            task_id for task_id, stored in zip(ids, answers, strict=True) if self._is_fresh(task_id, stored, now.wall)
+        }
+        for lane in self._checking(ids):
+            # Others run the earliest first: when those here are as they were, so are those behind them.
+            lane.fresh = None if len(fresh) == len(ids) else frozenset(fresh)
+
+    def _is_fresh(self, task_id: str, stored: Stored[Task | Malformed] | None, now: int) -> bool:
+        timeline = self.board.timeline
+        held = timeline.get(task_id)
+        if held is None or (stored is not None and stored.version == held.stored.version):
+            return True
+        if stored is None or not isinstance(stored.record, Task):
+            timeline.forget(task_id)
+        else:
+            task = Stored(stored.record, stored.version)
+            if not timeline.outdated(task):
+                self.board.offer(task, now)
+        return False
+
+    def unchecked(self, ids: Sequence[str], now: Instant) -> None:
+        """
+        Take a read that failed; the lane looks again later.
+        """
+        for lane in self._checking(ids):
+            lane.not_before = now.boot + LOOK_AGAIN
+
+    def _checking(self, ids: Sequence[str]) -> Iterator[Lane]:
+        for lane in self._lanes.values():
+            if lane.checking == tuple(ids):
+                lane.checking = None
+                yield lane
 
     def taken(self, lane: Lane, stored: Stored[Slot], now: Instant) -> None:
         """
@@ -99,20 +171,26 @@ class Lanes:
         current = stored.record.incarnation == self.board.incarnation
         if entry is None or pool is None or lane.claim_id is None or not current or not self.board.may_act(now.boot):
             self.free(lane)
+            if entry is not None:
+                self.board.offer(entry.stored, now.wall)
             return
         self.running.begin(entry.stored, claim_id=lane.claim_id, pool=pool, over=lambda run: self._over(lane, run))
 
     def missed(self, lane: Lane, current: Stored[Slot] | None, now: Instant) -> None:
         """
-        Another run holds the slot: its task stays queued here and looks again, or another node takes it.
+        Another run holds the slot: its task is no business of this node, the others wait here and look again.
         """
         self.board.count("tasks.slot.conflicts")
         lane.known = _if_free(current)
         lane.not_before = now.boot + LOOK_AGAIN
         lane.claim_id = None
-        if lane.entry is not None:
-            lane.queue.appendleft(lane.entry)
-            lane.entry = None
+        lane.fresh = frozenset()
+        entry = self._let_go(lane)
+        holder = current.record.task_id if current is not None and current.record.claim_id is not None else None
+        if holder is not None:
+            self.board.timeline.forget(holder)
+        if entry is not None and entry.stored.record.id != holder:
+            self.board.offer(entry.stored, now.wall)
 
     def _over(self, lane: Lane, run: Run) -> None:
         if lane.claim_id == run.claim_id:
@@ -122,9 +200,7 @@ class Lanes:
         """
         Release the slot.
         """
-        if lane.entry is not None:
-            self._ids.discard(lane.entry.stored.record.id)
-        lane.entry = None
+        self._let_go(lane)
         if lane.known is not None and lane.claim_id is not None:
             self.board.commits.submit(FreeSlot(self.board, lane.known, lane.claim_id, lane))
         lane.claim_id = None
@@ -151,9 +227,15 @@ class Lanes:
 
     def waiting(self, task_id: str) -> bool:
         """
-        Tell whether a task is queued in a lane.
+        Tell whether a task is the one for which a lane takes its slot or holds it.
         """
         return task_id in self._ids
+
+    def _let_go(self, lane: Lane) -> Entry | None:
+        entry, lane.entry = lane.entry, None
+        if entry is not None:
+            self._ids.discard(entry.stored.record.id)
+        return entry
 
 
 class TakeSlot(Change):
@@ -200,6 +282,8 @@ class TakeSlot(Change):
         """
         A free slot is taken on its present version; one that is gone is created.
         """
+        # Whoever moved it may have run what waits here.
+        self._lane.fresh = frozenset()
         if current is None:
             return Write(Action.CREATE, self._taken(now))
         return replace_write(self._taken(now), current) if current.record.claim_id is None else None

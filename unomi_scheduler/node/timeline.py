@@ -4,14 +4,23 @@ The timeline: what is due when, as far as this node knows (P12). Every entry is 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from heapq import heapify, heappop, heappush
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+from heapq import heapify, heappop, heappush, nsmallest
+from typing import Any, NamedTuple
 
 from ..model import Stored, Task, Version
 
 FORGET_AFTER = 3_000
 """Milliseconds after which an own write is surely visible to searches; the overlay keeps one to two of these."""
+
+
+class LaneKey(NamedTuple):
+    """
+    The queue of one exclusive type, which feeds its lane; the other queues are the pools.
+    """
+
+    task_type: str
 
 
 class Entry(NamedTuple):
@@ -34,6 +43,8 @@ class Timeline:
     def __init__(self) -> None:
         self._heaps: dict[Hashable, list[tuple[int, int, str]]] = {}
         self._entries: dict[str, Entry] = {}
+        self._sizes: Counter[Hashable] = Counter()
+        self._types: Counter[tuple[Hashable, str]] = Counter()
         self._order = 0
         self._recent: dict[str, Version] = {}
         self._older: dict[str, Version] = {}
@@ -41,6 +52,24 @@ class Timeline:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def size(self, queue: Hashable) -> int:
+        """
+        Return how many entries a queue has.
+        """
+        return self._sizes[queue]
+
+    def queues(self) -> Iterable[Hashable]:
+        """
+        Return the queues that have entries.
+        """
+        return list(self._sizes)
+
+    def types(self, queue: Hashable) -> frozenset[str]:
+        """
+        Return the task types that have entries in a queue.
+        """
+        return frozenset(task_type for where, task_type in self._types if where == queue)
 
     def wrote(self, task_id: str, version: Version) -> None:
         """
@@ -69,8 +98,11 @@ class Timeline:
         held = self._entries.get(task_id)
         if held is not None and held.at == at and held.queue == queue and held.stored.version == stored.version:
             return
+        self.forget(task_id)
         self._order += 1
         self._entries[task_id] = Entry(at, self._order, queue, stored)
+        self._sizes[queue] += 1
+        self._types[queue, stored.record.task_type] += 1
         heap = self._heaps.setdefault(queue, [])
         heappush(heap, (at, self._order, task_id))
         if len(heap) > 64 + 4 * len(self._entries):
@@ -80,7 +112,10 @@ class Timeline:
         """
         Take a task off the timeline.
         """
-        self._entries.pop(task_id, None)
+        entry = self._entries.pop(task_id, None)
+        if entry is not None:
+            _decrease(self._sizes, entry.queue)
+            _decrease(self._types, (entry.queue, entry.stored.record.task_type))
 
     def due(self, queue: Hashable, now: int, *, most: int) -> Iterator[Entry]:
         """
@@ -91,22 +126,47 @@ class Timeline:
             _, order, task_id = heappop(heap)
             entry = self._entries.get(task_id)
             if entry is not None and entry.order == order:
-                del self._entries[task_id]
+                self.forget(task_id)
                 most -= 1
                 yield entry
+
+    def first(self, queue: Hashable, most: int) -> list[Entry]:
+        """
+        Return the earliest entries of a queue, due or not, and leave them where they are.
+        """
+        return [self._entries[task_id] for _, _, task_id in nsmallest(most, self._live(queue))]
+
+    def _live(self, queue: Hashable) -> Iterator[tuple[int, int, str]]:
+        for item in self._heaps.get(queue, ()):
+            entry = self._entries.get(item[2])
+            if entry is not None and entry.order == item[1]:
+                yield item
+
+    def get(self, task_id: str) -> Entry | None:
+        """
+        Return the entry of a task.
+        """
+        return self._entries.get(task_id)
+
+    def head(self, queue: Hashable) -> Entry | None:
+        """
+        Return the earliest entry of a queue, due or not, and leave it where it is.
+        """
+        heap = self._heaps.get(queue)
+        while heap:
+            _, order, task_id = heap[0]
+            entry = self._entries.get(task_id)
+            if entry is not None and entry.order == order:
+                return entry
+            heappop(heap)
+        return None
 
     def next_at(self, queue: Hashable) -> int | None:
         """
         Return when the earliest entry of a queue is due.
         """
-        heap = self._heaps.get(queue)
-        while heap:
-            at, order, task_id = heap[0]
-            entry = self._entries.get(task_id)
-            if entry is not None and entry.order == order:
-                return at
-            heappop(heap)
-        return None
+        head = self.head(queue)
+        return None if head is None else head.at
 
     def turn(self, boot: int) -> None:
         """
@@ -116,14 +176,18 @@ class Timeline:
             self._turned = boot
             self._older, self._recent = self._recent, {}
 
-    def trim(self, most: int) -> None:
+    def trim(self, queue: Hashable, most: int) -> frozenset[str]:
         """
-        Keep the earliest `most` entries; a search finds the others again.
+        Keep the earliest `most` entries of a queue, and return the task types that lost some; a search finds them
+        again.
         """
-        if len(self._entries) > most:
-            kept = sorted(self._entries.values(), key=lambda entry: (entry.at, entry.order))[:most]
-            self._entries = {entry.stored.record.id: entry for entry in kept}
-            self._compact()
+        if self._sizes[queue] <= most:
+            return frozenset()
+        dropped = [self._entries[task_id] for _, _, task_id in sorted(self._live(queue))[most:]]
+        for entry in dropped:
+            self.forget(entry.stored.record.id)
+        self._compact()
+        return frozenset(entry.stored.record.task_type for entry in dropped)
 
     def _compact(self) -> None:
         self._heaps = {}
@@ -131,3 +195,10 @@ class Timeline:
             self._heaps.setdefault(entry.queue, []).append((entry.at, entry.order, task_id))
         for heap in self._heaps.values():
             heapify(heap)
+
+
+def _decrease(counter: Counter[Any], key: Hashable) -> None:
+    # Empty ones go: there may be as many queues as there are exclusive types.
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

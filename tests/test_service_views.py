@@ -151,7 +151,10 @@ def _beat(kit: Kit, **over: Any) -> None:
             {"status": _S.FAILED, "failure_count": 1, "last_error": "boom"},
             ["FAILED after 1 failure, last error: boom", "a retry"],
         ),
-        ({"status": _S.WAITING, "waiting_on_tasks": ("a", "b")}, ["waiting on a, b"]),
+        (
+            {"status": _S.WAITING, "waiting_on_tasks": ("a", "b")},
+            ["waiting on a: there is no such task", "waiting on b: there is no such task"],
+        ),
         (
             {"status": _S.CRASHED, "crash_count": 2, "last_error": "node failure"},
             ["crashed (crash 2 of 5 in a row), last error: node failure", "due now", "nodes that may run it"],

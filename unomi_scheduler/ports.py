@@ -242,8 +242,8 @@ class TaskStore(Protocol):
 
     def find_unplaced(self, *, limit: int) -> Found:
         """
-        Search for documents without a partition that are not in quarantine: written by others, to be adopted by a
-        write back.
+        Search for documents without a partition or without a task type that are not in quarantine: written by others,
+        to be adopted by a write back.
         """
         ...
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.contract.support import (
     SECOND,
     Plant,
@@ -155,6 +157,22 @@ class SearchesContract:
         found = store.tasks(["acme_one", "acme_two"])
 
         assert [type(one.record) for one in found if one is not None] == [Malformed, Malformed]
+    @pytest.mark.parametrize("task_type", [None, ""])
+    def test_a_document_without_a_type_is_found_until_quarantine(
+        self, store: TaskStore, plant: Plant, task_type: str | None
+    ) -> None:
+        """
+        It has its place and is due, but no node asks for it.
+        """
+        document = {**unreadable("nameless", timeUnit="SECONDS", taskType=task_type)}
+        plant("nameless", {name: value for name, value in document.items() if value is not None})
+        store.refresh()
+        (malformed,) = store.find_unplaced(limit=10).malformed
+        rewrite(store, malformed.record, malformed.version)
+
+        assert "taskType" in malformed.record.reason
+        assert Found() == store.find_unplaced(limit=10)
+        assert Found() == store.find_due(due_query())
 
     def test_the_unplaced_are_limited(self, store: TaskStore, plant: Plant) -> None:
         """

@@ -4,19 +4,21 @@ Explanations: why a task does not run, or when it will, in sentences for a perso
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..model import Heartbeat, Slot, Task, TaskStatus
 from ..rules.placement import targets
 from ..rules.readiness import due_at
 from ..timestamps import to_iso
+from .obstacles import candidates, waiting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
     """
-    What is known around a task when it is explained. `nodes` are not declared dead; `slot` is that of its type.
+    What is known around a task when it is explained. `nodes` are not declared dead; `slot` is that of its type;
+    `dependencies` are those it waits for, None where there is no such task; `now` is the store's clock.
     """
 
     now: int
@@ -27,6 +29,8 @@ class View:
     nodes: Sequence[Heartbeat] = ()
     local_types: frozenset[str] = frozenset()
     slot: Slot | None = None
+    dependencies: Mapping[str, Task | None] = field(default_factory=dict)
+    max_clock_offset: int = 1_000
 
 
 def explain(task: Task, view: View) -> tuple[str, ...]:
@@ -45,6 +49,8 @@ def _reasons(task: Task, view: View) -> Iterator[str]:
     if task.lock_owner is not None and task.status is TaskStatus.CANCELLED:
         yield f"its run on node {task.lock_owner} has not returned yet"
     yield from _state(task)
+    if task.status is TaskStatus.WAITING:
+        yield from waiting(task, view.dependencies, view.now)
     if due_at(task) is not None:
         yield from _due(task, view)
 
@@ -67,8 +73,6 @@ def _state(task: Task) -> Iterator[str]:
     if task.status is TaskStatus.FAILED:
         yield f"FAILED{_at(task.last_execution_date)} after {_times(task.failure_count)}, last error: {task.last_error}"
         yield "a retry schedules it again"
-    if task.status is TaskStatus.WAITING:
-        yield f"waiting on {', '.join(task.waiting_on_tasks or task.depends_on)}"
     if task.status is TaskStatus.CRASHED:
         limit = (
             f"crash {task.crash_count} of {task.max_crashes} in a row" if task.crash_count else "not counted as a crash"
@@ -88,25 +92,14 @@ def _due(task: Task, view: View) -> Iterator[str]:
         yield "due now"
     else:
         yield f"due since {to_iso(due)}"
-    yield from (_candidates(task, view) if task.persistent else _here(task, view))
+    if task.persistent:
+        yield from candidates(task, view.nodes, now=view.now, max_clock_offset=view.max_clock_offset)
+    else:
+        yield from _here(task, view)
     slot = view.slot
     if task.exclusive and slot is not None and slot.claim_id is not None and slot.task_id != task.id:
-        yield f"task {slot.task_id} of the same type runs on node {slot.owner}, and the type runs one at a time"
-
-
-def _candidates(task: Task, view: View) -> Iterator[str]:
-    named = [one for one in view.nodes if targets(task, node_id=one.node_id, tags=one.tags)]
-    able = [
-        one.node_id
-        for one in named
-        if task.task_type in one.task_types and (one.executor_node or task.run_on_all_nodes)
-    ]
-    if able:
-        yield f"nodes that may run it: {', '.join(sorted(able))}"
-    elif task.targeted and not named:
-        yield f"no live node is one of those it names ({', '.join((*task.on_nodes, *task.on_tags))})"
-    else:
-        yield f"no live node with an executor for type {task.task_type}"
+        since = f" since {to_iso(slot.since)}" if slot.since is not None else ""
+        yield f"task {slot.task_id} of the same type runs on node {slot.owner}{since}, and the type runs one at a time"
 
 
 def _here(task: Task, view: View) -> Iterator[str]:

@@ -5,6 +5,8 @@ Reading: what users see of tasks, nodes and metrics.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import InvalidTask, SchedulerError, TaskNotFound
 from ..model import Heartbeat, JsonObject, Malformed, Misplaced, Page, Slot, Task, TaskStatus
@@ -12,6 +14,7 @@ from ..ports import LIST_CAP, StoreReport, TaskQuery
 from ..stores.homes import find
 from .explaining import View, explain
 from .listing import in_order, list_tasks, query_of
+from .queueing import with_waits
 from .wiring import Wiring
 
 _log = logging.getLogger(__name__)
@@ -41,20 +44,22 @@ class Reading:
 
     def get_task(self, task_id: str) -> Task:
         """
-        Return a task: a memory task of this process, or a stored one as the store has it now.
+        Return a task: a memory task of this process, or a stored one as the store has it now. One that is due and waits
+        for the run of another of its type alone says so in `waiting_for_task_type`; so it is in the lists, too.
 
         Raises:
             TaskNotFound: no task has this id.
             InvalidTask: the document is no task.
         """
         memory = self._wiring.node.memory_get(task_id)
-        return memory if memory is not None else self._stored(task_id)
+        (task,) = self._shown([memory if memory is not None else self._stored(task_id)])
+        return task
 
     def get_memory_tasks(self) -> list[Task]:
         """
         Return the memory tasks of this process, the oldest first.
         """
-        return in_order(self._wiring.node.memory_tasks(), TaskQuery())
+        return self._shown(in_order(self._wiring.node.memory_tasks(), TaskQuery()))
 
     def get_persistent_tasks(self) -> list[Task]:
         """
@@ -67,7 +72,7 @@ class Reading:
         if page.total_size > len(page.list):
             shown = {"action": "list_capped", "total": page.total_size, "cap": LIST_CAP}
             _log.warning("Only %d of %d tasks are listed; use find_tasks", len(page.list), page.total_size, extra=shown)
-        return list(page.list)
+        return self._shown(page.list)
 
     def get_all_tasks(self) -> list[Task]:
         """
@@ -95,7 +100,8 @@ class Reading:
             InvalidTask: the status or the field is unknown, or a number is out of range.
         """
         query = query_of(status=status, task_type=task_type, offset=offset, limit=limit, sort_by=sort_by)
-        return list_tasks(query, memory=self._wiring.node.memory_tasks(), store=self._wiring.store())
+        page = list_tasks(query, memory=self._wiring.node.memory_tasks(), store=self._wiring.store())
+        return replace(page, list=tuple(self._shown(page.list)))
 
     def history(self, task_id: str) -> tuple[JsonObject, ...]:
         """
@@ -176,10 +182,16 @@ class Reading:
             raise InvalidTask(f"Task {task_id} is in quarantine: {record.reason}")
         return record
 
+    def _shown(self, tasks: Sequence[Task]) -> list[Task]:
+        wiring = self._wiring
+        now = wiring.clock.now().wall
+        return with_waits(tasks, memory=wiring.node.memory_tasks(), store=wiring.store(), now=now)
+
     def _view(self, task: Task) -> View:
         wiring = self._wiring
+        store = wiring.store()
         return View(
-            now=wiring.clock.now().wall,
+            now=store.clock() if store is not None else wiring.clock.now().wall,
             node_id=self.node_id,
             tags=wiring.settings.tags,
             running=wiring.node.running,
@@ -187,7 +199,19 @@ class Reading:
             nodes=self.nodes(),
             local_types=wiring.registry.types(),
             slot=self._slot(task),
+            dependencies=self._dependencies(task),
+            max_clock_offset=wiring.node.options.max_clock_offset_millis,
         )
+
+    def _dependencies(self, task: Task) -> dict[str, Task | None]:
+        if task.status is not TaskStatus.WAITING:
+            return {}
+        names = task.waiting_on_tasks or task.depends_on
+        near = {name: None if task.persistent else self._wiring.node.memory_get(name) for name in names}
+        far = [name for name in names if near[name] is None]
+        store = self._wiring.store()
+        records = [one.record if one is not None else None for one in store.tasks(far)] if store is not None else []
+        return {**near, **{name: one for name, one in zip(far, records, strict=False) if isinstance(one, Task)}}
 
     def _slot(self, task: Task) -> Slot | None:
         if not task.persistent:

@@ -98,10 +98,12 @@ def fields_of_document(document: JsonObject) -> SearchFields:
     Return the search fields of a raw document; what is missing or of the wrong kind is None.
     """
     waits = document.get("status") == TaskStatus.WAITING and document.get("enabled") is True
+    task_type = _text(document.get("taskType"))
     return SearchFields(
-        task_type=_text(document.get("taskType")),
+        task_type=task_type,
         status=_text(document.get("status")),
-        partition=_number(document.get("partition")),
+        # Without a type no search for due work meets it, so its place says nothing.
+        partition=_number(document.get("partition")) if task_type else None,
         due=_number(document.get("dueDate")),
         targets=_target_text(_names(document.get("onNodes")), _names(document.get("onTags"))),
         owner=_text(document.get("lockOwner")),

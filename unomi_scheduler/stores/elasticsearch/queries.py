@@ -125,9 +125,11 @@ def waiting(*, on: str | None, limit: int, after: str | None) -> Json:
 
 def unplaced(*, limit: int) -> Json:
     """
-    Return the search for documents that others wrote, by id.
+    Return the search for documents that others wrote, by id; without a type, no search for due work meets them.
     """
-    return _hits(_none_of([_exists("partition"), _in_quarantine()]), [_BY_ID], limit)
+    missing = [_none_of([_exists("partition")]), _none_of([_exists("taskType")]), _term("taskType", "")]
+    wanted = {"bool": {"filter": [_any_of(missing)], "must_not": [_in_quarantine()]}}
+    return _hits(wanted, [_BY_ID], limit)
 
 
 def purgeable(*, before: int, limit: int) -> Json:

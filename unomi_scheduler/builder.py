@@ -201,10 +201,17 @@ class TaskBuilder:
         """
         return self._with(retry_delay=amount_of("retry delay", number, unit).millis)
 
-    def with_dependencies(self, *task_ids: str) -> TaskBuilder:
+    def with_dependencies(self, *task_ids: str, on_failure: str | DependencyPolicy | None = None) -> TaskBuilder:
         """
-        Wait until these tasks have succeeded, too.
+        Wait until these tasks have succeeded, too; a recurring one counts with its first success from now on.
+
+        Args:
+            on_failure: what happens when one of them failed for good, was cancelled or was deleted (the same for all of
+                this task's dependencies): FAIL it too, with the reason (the default), WAIT on, so that it runs when
+                somebody retries the dependency and that succeeds, or RUN all the same.
         """
+        if on_failure is not None:
+            self.with_dependency_policy(on_failure)
         for task_id in task_ids:
             if not str(task_id or "").strip():
                 raise InvalidTask(f"Invalid dependency: expected an id that is not blank, got {task_id!r}")

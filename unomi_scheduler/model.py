@@ -128,6 +128,7 @@ class Task:
     crash_count: int = 0
     waiting_for_task_type: str | None = None
     waiting_on_tasks: tuple[str, ...] = ()
+    dependents: tuple[str, ...] = ()
     run_requests: int = 0
     run_requested_at: int | None = None
     resume_requested: bool = False

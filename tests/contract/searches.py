@@ -157,6 +157,7 @@ class SearchesContract:
         found = store.tasks(["acme_one", "acme_two"])
 
         assert [type(one.record) for one in found if one is not None] == [Malformed, Malformed]
+
     @pytest.mark.parametrize("task_type", [None, ""])
     def test_a_document_without_a_type_is_found_until_quarantine(
         self, store: TaskStore, plant: Plant, task_type: str | None

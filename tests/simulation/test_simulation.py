@@ -13,7 +13,7 @@ from tests.factories import make_task
 from tests.simulation.nodes import LEASE, Machine
 from tests.simulation.world import EPOCH, Faults, World
 from unomi_scheduler.errors import InvalidTransition, StoreRefused
-from unomi_scheduler.model import Slot, Stored, Task, TaskStatus, TimeUnit
+from unomi_scheduler.model import DependencyPolicy, Slot, Stored, Task, TaskStatus, TimeUnit
 from unomi_scheduler.node.commits import Commits, replace_write
 from unomi_scheduler.node.deaths import Declare
 from unomi_scheduler.node.exclusive import FreeSlot, TakeSlot
@@ -27,6 +27,8 @@ SEEDS = 30
 MOST_SEEDS = 60
 STORM = 60_000
 CALM = 60_000
+NAMED = frozenset(range(8))
+"""Of these, the documents name who waits for them; the scan finds the others."""
 DONE = {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
 
 
@@ -34,9 +36,26 @@ def _tasks() -> list[Task]:
     common: dict[str, Any] = {"creation_date": EPOCH, "fence": EPOCH, "retry_delay": 300, "max_crashes": 50}
     once = [
         make_task(
-            id=f"once-{n}", task_type=("plain", "resumable")[n % 2], next_scheduled_execution=EPOCH + 900 * n, **common
+            id=f"once-{n}",
+            task_type=("plain", "resumable")[n % 2],
+            next_scheduled_execution=EPOCH + 900 * n,
+            dependents=(f"after-{n // 2}",) if n in NAMED else (),
+            **common,
         )
         for n in range(24)
+    ]
+    after = [
+        make_task(
+            id=f"after-{n}",
+            task_type="plain",
+            status=TaskStatus.WAITING,
+            depends_on=(names := (f"once-{2 * n}", f"once-{2 * n + 1}")),
+            waiting_on_tasks=names,
+            dependency_policy=tuple(DependencyPolicy)[n % 2 * 2],
+            next_scheduled_execution=EPOCH,
+            **common,
+        )
+        for n in range(8)
     ]
     often = [
         make_task(
@@ -61,7 +80,7 @@ def _tasks() -> list[Task]:
         )
         for n in range(3)
     ]
-    return once + often + lonely
+    return once + often + lonely + after
 
 
 class Story:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from random import Random
+from typing import Protocol
 
 from ..metrics import Metrics
 from ..model import Stored, Task
@@ -18,6 +19,22 @@ from .news import News
 from .options import NodeOptions
 from .runs import ExecutorInfo, Pool
 from .timeline import Timeline
+
+
+class Offer(Protocol):
+    """
+    Takes a task as it stands: on the timeline or off it. `own` tells that nobody else can know it yet.
+    """
+
+    def __call__(self, stored: Stored[Task], now: int, *, own: bool = False) -> None:
+        """
+        Take it; `now` is the wall clock.
+        """
+        ...
+
+
+def _nowhere(stored: Stored[Task], now: int, *, own: bool = False) -> None:
+    pass
 
 
 class Board:
@@ -56,7 +73,8 @@ class Board:
             Pool.LOOP: options.async_slots,
             Pool.SYSTEM: options.system_threads,
         }
-        self.offer: Callable[[Stored[Task], int], None] = lambda _stored, _now: None
+        self.offer: Offer = _nowhere
+        self.wake: Callable[[Task, tuple[str, ...]], None] = lambda _task, _dependents: None
 
     def count(self, name: str, n: int = 1) -> None:
         """

@@ -99,6 +99,7 @@ class Core:
         self.locals = Locals(self.board, memory)
         self.stopping = Stopping(self.board, self.running, self.locals)
         self.board.offer = self._offer
+        self.board.wake = self.waiting.wake
         self.clock_offset = 0
         self._clock_next = 0
         self._watch_next = 0
@@ -152,14 +153,14 @@ class Core:
         self.board.timeline.wrote(event.stored.record.id, event.stored.version)
         self.running.changed(event.stored)
         self.waiting.note(event.stored)
-        self.waiting.ended(event.stored.record.id)
+        self.waiting.ended(event.stored.record)
         self.locals.dependents.hurry(event.stored.record.id)
         self.discovery.offer(event.stored, now.wall, own=True)
 
-    def _offer(self, stored: Stored[Task], now: int) -> None:
-        self.discovery.offer(stored, now)
+    def _offer(self, stored: Stored[Task], now: int, *, own: bool = False) -> None:
+        self.discovery.offer(stored, now, own=own)
         self.waiting.note(stored)
-        self.waiting.ended(stored.record.id)
+        self.waiting.ended(stored.record)
         self.locals.dependents.hurry(stored.record.id)
 
     def _executors_changed(self, event: ExecutorsChanged, now: Instant) -> None:
@@ -217,7 +218,7 @@ class Core:
                 # A restore brings many at once.
                 self._unplaced_next = now.boot + ADOPT_AGAIN
         elif isinstance(query, AskWaiting) and isinstance(answer, Found):
-            self.waiting.found(answer, now)
+            self._ask(*self.waiting.found(query, answer, now))
         elif isinstance(query, AskClock) and isinstance(answer, int):
             self._take_clock(answer, event.sent, now)
         elif isinstance(answer, Sequence):
@@ -236,6 +237,8 @@ class Core:
             self.locals.free(self.locals.dependents.read(query.ids, answer, now))
         elif query.purpose == "dependencies":
             self.waiting.read(query.ids, answer, now)
+        elif query.purpose == "dependents":
+            self.waiting.woken(query.ids, answer)
         elif query.purpose == "lane":
             self.lanes.checked(query.ids, answer, now)
         elif query.purpose == "check":
@@ -302,17 +305,23 @@ class Core:
         elif isinstance(query, AskOwned):
             self.recovery.failed()
         elif isinstance(query, AskWaiting):
-            self.waiting.failed(now)
-        elif isinstance(query, AskTasks) and query.purpose == DEPENDENTS:
-            self.locals.dependents.unread()
-        elif isinstance(query, AskTasks) and query.purpose == "lane":
-            self.lanes.unchecked(query.ids, now)
-        elif isinstance(query, AskTasks) and query.purpose == "settle":
-            self.commits.unread(Task, query.ids, now)
+            self.waiting.failed(query, now)
+        elif isinstance(query, AskTasks):
+            self._tasks_unread(query, now)
         elif isinstance(query, AskSlots) and query.types is not None:
             self.commits.unread(Slot, query.types, now)
         elif isinstance(query, AskHeartbeats) and query.ids is not None and query.purpose == "settle":
             self.commits.unread(Heartbeat, query.ids, now)
+
+    def _tasks_unread(self, query: AskTasks, now: Instant) -> None:
+        if query.purpose == DEPENDENTS:
+            self.locals.dependents.unread()
+        elif query.purpose in ("dependencies", "dependents"):
+            self.waiting.unread(now)
+        elif query.purpose == "lane":
+            self.lanes.unchecked(query.ids, now)
+        elif query.purpose == "settle":
+            self.commits.unread(Task, query.ids, now)
 
     def _take_clock(self, store_clock: int, sent: Instant, now: Instant) -> None:
         half = (now.boot - sent.boot) // 2

@@ -20,7 +20,7 @@ from .table import MemoryTable
 
 POLL = 1_000
 """Milliseconds between two reads of the stored tasks that memory tasks wait for."""
-PURPOSE = "dependents"
+PURPOSE = "memory"
 
 
 class Dependents:

@@ -96,6 +96,12 @@ def _slots(store: TaskStore, query: m.AskSlots) -> Any:
     return store.slots(query.types)
 
 
+def _waiting(store: TaskStore, query: m.AskWaiting) -> Any:
+    if query.fresh:
+        store.refresh()
+    return store.find_waiting(on=query.on, limit=query.limit, after=query.after)
+
+
 QUESTIONS: dict[type, Callable[[TaskStore, Any], Any]] = {
     m.AskDue: lambda store, query: store.find_due(query.query),
     m.AskOwned: _owned,
@@ -103,6 +109,6 @@ QUESTIONS: dict[type, Callable[[TaskStore, Any], Any]] = {
     m.AskHeartbeats: lambda store, query: store.heartbeats(query.ids),
     m.AskSlots: _slots,
     m.AskUnplaced: lambda store, query: store.find_unplaced(limit=query.limit),
-    m.AskWaiting: lambda store, query: store.find_waiting(on=None, limit=query.limit, after=query.after),
+    m.AskWaiting: _waiting,
     m.AskClock: lambda store, _: store.clock(),
 }

@@ -78,11 +78,13 @@ class AskUnplaced:
 @dataclass(frozen=True, slots=True)
 class AskWaiting:
     """
-    Search for tasks that wait for others.
+    Search for tasks that wait for others, or for one of them; `fresh` asks for a refresh before.
     """
 
     limit: int
     after: str | None = None
+    on: str | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

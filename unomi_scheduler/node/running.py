@@ -24,6 +24,7 @@ from .runs import (
     RunReported,
     Signal,
     StartRun,
+    Succeeded,
     TellRun,
     Ticket,
 )
@@ -50,9 +51,8 @@ class Run:
     """
 
     __slots__ = (
-        "before", "claim_id", "ended", "over", "phase", "pool", "progress", "receipts", "reporting", "started",
-        "stored",
-        "told",
+        "before", "claim_id", "dependents", "ended", "over", "phase", "pool", "progress", "receipts", "reporting",
+        "started", "stored", "told",
     )  # fmt: skip
 
     def __init__(self, before: Stored[Task], claim_id: str, pool: Pool, over: Callable[[Run], None] | None) -> None:
@@ -64,6 +64,7 @@ class Run:
         self.phase = Phase.CLAIMING
         self.started = 0
         self.ended: RunEnded | None = None
+        self.dependents: tuple[str, ...] = ()
         self.progress: Progress | None = None
         self.receipts: list[int] = []
         self.reporting = False
@@ -236,6 +237,8 @@ class Running:
         self.board.count("tasks.lock.released")
         self.settled(run)
         self.board.offer(stored, now.wall)
+        if event is not None and isinstance(event.verdict, Succeeded):
+            self.board.wake(stored.record, run.dependents)
 
     def fenced(self, run: Run, current: Stored[Task] | None, now: Instant) -> None:
         """
@@ -266,7 +269,8 @@ class Running:
         self.board.claims_lost = True
         self.settled(run)
         if current is not None:
-            self.board.offer(current, now.wall)
+            # Where it was no claim that was faster, but an edit, this node may still claim at once.
+            self.board.offer(current, now.wall, own=current.record.fence == run.before.record.fence)
 
     def settled(self, run: Run) -> None:
         """

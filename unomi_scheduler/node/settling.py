@@ -178,6 +178,7 @@ class End(RunChange):
 
     def _ended(self, task: Task, now: Instant) -> Task:
         run = self._run
+        run.dependents = task.dependents
         assert run.ended is not None  # noqa: S101 - set before this change is submitted
         if run.progress is not None:
             task = progressed(task, run.progress)

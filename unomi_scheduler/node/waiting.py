@@ -4,33 +4,41 @@ Tasks that wait for others: woken by an end on this node, repaired by a scan (P1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..clock import Instant
 from ..model import Stored, Task, TaskStatus
 from ..ports import Found, Write
 from ..rules import dependencies
-from ..rules.dependencies import Judgement, Readiness
+from ..rules.dependencies import ENDED, MANY, Judgement, Readiness
 from ..stores.reading import listed
 from .board import Board
 from .commits import Change, replace_write
 from .messages import AskTasks, AskWaiting
 
 PAGE = 500
-SCAN = 2_000
+SCAN = 5_000
 IDLE_SCAN = 20_000
+"""Milliseconds between two scans, which find what nobody was told of: while some task is known to wait, and else."""
 
 
 class Waiting:
     """
     The WAITING tasks this node knows of, and when it looks for more.
+
+    Who ends a task knows from its document who waits for it, reads those and judges them: that is quick and exact. The
+    scan is for what was lost with a node, and for documents that others wrote.
     """
 
     def __init__(self, board: Board) -> None:
         self.board = board
         self._known: dict[str, Stored[Task]] = {}
         self._urgent: set[str] = set()
+        self._called: dict[str, Task] = {}
+        self._calling: dict[str, Task] = {}
+        self._searched: set[str] = set()
+        self._own: set[str] = set()
         self._asked = False
         self._after: str | None = None
         self._next = 0
@@ -47,12 +55,23 @@ class Waiting:
         else:
             self._known.pop(stored.record.id, None)
 
-    def ended(self, task_id: str) -> None:
+    def ended(self, task: Task) -> None:
         """
-        Take the end of a run, or a change by a user: those who wait for its task are judged at once.
+        Take a task after a run or a change by a user: those who wait for it are judged at once.
         """
         if self._known:
-            self._urgent.update(one for one, stored in self._known.items() if task_id in stored.record.waiting_on_tasks)
+            self._urgent.update(one for one, stored in self._known.items() if task.id in stored.record.waiting_on_tasks)
+        if task.status in ENDED:
+            self.wake(task, task.dependents)
+
+    def wake(self, task: Task, dependents: tuple[str, ...]) -> None:
+        """
+        Look at the dependents of a task that has ended, which it named before that.
+        """
+        if MANY in dependents:
+            self._searched.add(task.id)
+        else:
+            self._called.update(dict.fromkeys(dependents, task))
 
     def next_at(self) -> int | None:
         """
@@ -62,7 +81,7 @@ class Waiting:
 
     def ask(self, now: Instant) -> list[AskWaiting | AskTasks]:
         """
-        Return the scan to make now, and the reads of dependencies that are wanted.
+        Return the scan to make now, and the reads of dependents and of dependencies that are wanted.
         """
         queries: list[AskWaiting | AskTasks] = []
         if self._fresh:
@@ -72,35 +91,71 @@ class Waiting:
         if not self._asked and now.boot >= self._next and self.board.may_act(now.boot):
             self._asked = True
             queries.append(AskWaiting(PAGE, self._after))
+        queries.extend(AskWaiting(PAGE, on=one, fresh=True) for one in sorted(self._searched))
+        if self._called:
+            queries.append(AskTasks(tuple(sorted(self._called)), purpose="dependents"))
+        self._searched.clear()
+        self._calling |= self._called
+        self._called = {}
         wanted = [self._known[one] for one in self._urgent if one in self._known]
         self._urgent.clear()
-        ids = sorted({name for stored in wanted for name in stored.record.waiting_on_tasks or stored.record.depends_on})
+        ids = sorted({name for stored in wanted for name in _awaited(stored.record)})
         if ids:
             queries.append(AskTasks(tuple(ids), purpose="dependencies"))
         return queries
 
-    def found(self, found: Found, now: Instant) -> None:
+    def found(self, query: AskWaiting, found: Found, now: Instant) -> list[AskWaiting]:
         """
-        Take a page of waiting tasks.
+        Take a page of waiting tasks; return the search that goes on, where they wait for one task.
         """
-        self._asked = False
-        if self._after is None:
+        if query.on is None and self._after is None:
             # What was written here is perhaps not in the index yet.
             recent = self.board.timeline.recent
             self._known = {one: stored for one, stored in self._known.items() if recent(one)}
+            self._own &= self._known.keys()
         for stored in found.tasks:
             if not self.board.timeline.outdated(stored):
                 self.note(stored)
-        self._after = found.after if isinstance(found.after, str) else None
-        self._next = now.boot + (0 if self._after else SCAN if self._known else IDLE_SCAN)
+        after = found.after if isinstance(found.after, str) else None
+        if query.on is not None:
+            return [AskWaiting(PAGE, after, on=query.on)] if after else []
+        self._asked = False
+        self._after = after
+        self._next = now.boot + (0 if after else SCAN if self._known else IDLE_SCAN)
+        return []
 
-    def failed(self, now: Instant) -> None:
+    def failed(self, query: AskWaiting, now: Instant) -> None:
         """
-        Take a scan that failed.
+        Take a scan that failed, or a search, in place of which the next scan comes soon.
         """
+        if query.on is not None:
+            self.unread(now)
+            return
         self._asked = False
         self._after = None
         self._next = now.boot + SCAN
+
+    def unread(self, now: Instant) -> None:
+        """
+        Take a read that failed: the next scan comes soon.
+        """
+        self._calling.clear()
+        self._next = min(self._next, now.boot + SCAN)
+
+    def woken(self, ids: Sequence[str], answers: Sequence[Any]) -> None:
+        """
+        Take dependents as they stand: those that wait are judged.
+        """
+        for task_id, stored in zip(ids, answers, strict=True):
+            ended = self._calling.pop(task_id, None)
+            waits = stored is not None and isinstance(stored.record, Task) and stored.record.enabled
+            if waits and stored.record.status is TaskStatus.WAITING and not self.board.timeline.outdated(stored):
+                self._own.add(task_id)
+                self.note(stored)
+                if ended is not None and (ended.id,) == _awaited(stored.record):
+                    # This node's own write was acknowledged: no read could tell more.
+                    self._urgent.discard(task_id)
+                    self._judge(stored, {ended.id: ended})
 
     def read(self, ids: Sequence[str], answers: Sequence[Any], now: Instant) -> None:
         """
@@ -111,11 +166,26 @@ class Waiting:
             for name, stored in zip(ids, answers, strict=True)
         }
         for stored in list(self._known.values()):
-            names = stored.record.waiting_on_tasks or stored.record.depends_on
-            if all(name in read for name in names):
-                judgement = dependencies.judge(stored.record, read)
-                if judgement.readiness is not Readiness.WAIT and not self.board.commits.busy(Task, stored.record.id):
-                    self.board.commits.submit(Settle(self, stored, judgement))
+            if all(name in read for name in _awaited(stored.record)):
+                self._judge(stored, read)
+
+    def _judge(self, stored: Stored[Task], known: Mapping[str, Task | None]) -> None:
+        judgement = dependencies.judge(stored.record, known)
+        if judgement.readiness is not Readiness.WAIT and not self.board.commits.busy(Task, stored.record.id):
+            self.board.commits.submit(Settle(self, stored, judgement))
+
+    def called(self, task_id: str) -> bool:
+        """
+        Tell once whether this node ended what the task waited for: nobody else knows yet that it may run.
+        """
+        if task_id not in self._own:
+            return False
+        self._own.discard(task_id)
+        return True
+
+
+def _awaited(task: Task) -> tuple[str, ...]:
+    return task.waiting_on_tasks or task.depends_on
 
 
 class Settle(Change):
@@ -161,14 +231,12 @@ class Settle(Change):
         if stored.record.status is TaskStatus.FAILED:
             board.count("tasks.failed")
         board.timeline.wrote(stored.record.id, stored.version)
-        self._waiting.note(stored)
-        self._waiting.ended(stored.record.id)
-        board.offer(stored, now.wall)
+        board.offer(stored, now.wall, own=self._waiting.called(stored.record.id))
 
     def lost(self, current: Stored[Task] | None, now: Instant) -> None:
         """
         Another node was first.
         """
+        self._waiting.called(self.key[1])
         if current is not None:
-            self._waiting.note(current)
             self._waiting.board.offer(current, now.wall)

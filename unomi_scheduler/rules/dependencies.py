@@ -4,7 +4,7 @@ Whether a waiting task may run: what its dependencies say, and what a broken one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -12,6 +12,11 @@ from ..model import DependencyPolicy, JsonObject, Task, TaskStatus, evolve
 from ..timestamps import from_iso
 from . import history
 from .lifecycle import advance
+
+MANY = "*"
+"""Stands for the ids of dependents where there are too many to name: whoever ends the task searches for them."""
+MOST_DEPENDENTS = 100
+ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
 
 
 class Readiness(Enum):
@@ -93,6 +98,17 @@ def judge_known(task: Task, known: Mapping[str, Task | None]) -> Judgement:
         return judgement
     unmet = tuple(name for name in names if name not in known or name in judgement.unmet)
     return Judgement(Readiness.WAIT, unmet) if unmet else judgement
+
+
+def with_dependents(task: Task, ids: Iterable[str]) -> Task:
+    """
+    Return a task that names these others as waiting for it, so that whoever ends it knows whom to wake; a success
+    clears the list.
+    """
+    named = tuple(dict.fromkeys((*task.dependents, *ids)))
+    if named == task.dependents or MANY in task.dependents:
+        return task
+    return evolve(task, dependents=named if len(named) <= MOST_DEPENDENTS else (MANY,))
 
 
 def settled(task: Task, judgement: Judgement, *, now: int, node_id: str) -> Task:

@@ -36,6 +36,7 @@ def complete(task: Task, *, now: int, duration: int) -> Task:
         failure_count=0,
         crash_count=0,
         success_count=task.success_count + 1,
+        dependents=(),
         next_scheduled_execution=_next_after_success(task, now=now),
         enabled=task.enabled and (again or not task.one_shot),
     )

@@ -15,9 +15,11 @@ from ..ports import TaskStore
 from ..rules import requests
 from . import edits
 from .definitions import checked, edit_values
+from .dependents import Dependents
 from .edits import Rule
 from .purge import purge
 from .reading import Reading
+from .wiring import Wiring
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -38,6 +40,14 @@ class Changing(Reading):
     A request whose state does not allow it changes nothing; with `strict` it raises `InvalidTransition`.
     """
 
+    def __init__(self, wiring: Wiring) -> None:
+        super().__init__(wiring)
+        self._dependents = Dependents(
+            clock=wiring.clock,
+            node_id=lambda: self.node_id,
+            offer=lambda stored: wiring.node.offer(stored),  # noqa: PLW0108 - the node is made at its first use
+        )
+
     def cancel_task(self, task_id: str, *, strict: bool = False) -> bool:
         """
         Cancel a task for good, and tell its run to stop; answer whether that changed something.
@@ -53,12 +63,14 @@ class Changing(Reading):
         Cancel as `cancel_task` does, and return the task.
         """
         now = self._now()
-        return self._request(
+        edited = self._request(
             task_id,
             lambda task: requests.cancel(task, now=now, node_id=self.node_id),
             strict=strict,
             metric=Metric.CANCELLED,
         )
+        self._end(edited.task)
+        return edited
 
     def retry_task(self, task_id: str, reset_failure_count: bool = False, *, strict: bool = False) -> bool:  # noqa: FBT001, FBT002 - the original's argument
         """
@@ -162,7 +174,9 @@ class Changing(Reading):
         if node.memory_get(task_id) is not None:
             node.memory_delete(task_id, mark)
         else:
-            node.offer(edits.delete(self._bound(task_id), task_id, mark))
+            marked = edits.delete(self._bound(task_id), task_id, mark)
+            node.offer(marked)
+            self._end(marked.record)
         if cancelled:
             self._wiring.metrics.add(Metric.CANCELLED)
 
@@ -216,6 +230,11 @@ class Changing(Reading):
         if store is None:
             raise TaskNotFound(task_id)
         return store
+
+    def _end(self, task: Task) -> None:
+        store = self._wiring.store()
+        if store is not None and task.persistent:
+            self._dependents.ended(store, task)
 
     def _now(self) -> int:
         return self._wiring.clock.now().wall

@@ -4,7 +4,7 @@ Creation: tasks enter the store by create-only writes, now or with an error; not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from secrets import token_hex
@@ -14,11 +14,12 @@ from ..errors import Conflict, InvalidTask, SchedulerError, StoreUnavailable
 from ..metrics import Metric, Metrics
 from ..model import Stored, Task, TaskStatus
 from ..ports import Action, Outcome, Result, TaskStore, Write
-from ..rules.dependencies import Readiness, judge
+from ..rules.dependencies import Readiness, judge, with_dependents
 from ..rules.lifecycle import advance
 from ..rules.validation import check_dependencies
 from .definitions import definition_of, fresh
 from .dependencies import load_dependencies, waves
+from .dependents import Dependents
 from .edits import RACES, SENDS, send
 
 BATCH = 1_000
@@ -65,11 +66,13 @@ class Creation:
         metrics: Metrics,
         offer: Callable[[Stored[Task]], None],
         near: Callable[[str], bool],
+        dependents: Dependents,
     ) -> None:
         self._clock = clock
         self._metrics = metrics
         self._offer = offer
         self._near = near
+        self._dependents = dependents
 
     def prepare(self, task: Task, known: Mapping[str, Task]) -> Task:
         """
@@ -128,19 +131,28 @@ class Creation:
         ordered, circular = waves([tasks[place] for place in places.values()])
         for task in circular:
             results[places[task.id]] = InvalidTask(f"Task {task.id}: its dependencies lead back to itself")
+        named = _dependents_of(tasks)
         for batch in _batches(ordered):
-            for task, result in zip(batch, self._create_batch(store, batch, keep=keep, beside=beside), strict=True):
-                results[places[task.id]] = result
+            made = self._create_batch(store, batch, named, keep=keep, beside=beside)
+            results |= {places[task.id]: result for task, result in zip(batch, made, strict=True)}
+            self._dependents.made(store, [one.task for one in made if isinstance(one, Created) and not one.existed])
         return [results[place] for place in range(len(tasks))]
 
     def _create_batch(
-        self, store: TaskStore, batch: Sequence[Task], *, keep: bool, beside: Collection[str]
+        self,
+        store: TaskStore,
+        batch: Sequence[Task],
+        named: Mapping[str, list[str]],
+        *,
+        keep: bool,
+        beside: Collection[str],
     ) -> list[Created | SchedulerError]:
         try:
             known = load_dependencies(store, batch)
         except SchedulerError as error:
             return [error] * len(batch)
-        results = {task.id: self._ready(task, known, beside) for task in batch}
+        refused = {task.id: self._unseen(task, known, beside) for task in batch}
+        results = {task.id: refused[task.id] or self._ready(task, known, named.get(task.id, ())) for task in batch}
         made = [one for one in results.values() if isinstance(one, Task)]
         answers = _create(store, made)
         ended: dict[str, Created | SchedulerError] = {
@@ -149,15 +161,18 @@ class Creation:
         }
         return [one if isinstance(one, SchedulerError) else ended[one.id] for one in results.values()]
 
-    def _ready(self, task: Task, known: Mapping[str, Task], beside: Collection[str]) -> Task | SchedulerError:
+    def _unseen(self, task: Task, known: Mapping[str, Task], beside: Collection[str]) -> InvalidTask | None:
         for name in task.depends_on:
             if name not in known and (name in beside or self._near(name)):
                 return InvalidTask(
                     f"Task {task.id}: it depends on {name}, a memory task, which no other process can see; make {name} "
                     f"persistent, or {task.id} a memory task too"
                 )
+        return None
+
+    def _ready(self, task: Task, known: Mapping[str, Task], dependents: Iterable[str]) -> Task | SchedulerError:
         try:
-            return self.prepare(task, known)
+            return with_dependents(self.prepare(task, known), dependents)
         except SchedulerError as error:
             return error
 
@@ -190,6 +205,15 @@ class Creation:
             if stored is not None and isinstance(stored.record, Task):
                 return Created(stored.record, existed=True)
         raise Conflict(f"Task {task.id} exists already")
+
+
+def _dependents_of(tasks: Iterable[Task]) -> dict[str, list[str]]:
+    # Named at once where a dependency is made in the same call, which saves a write each.
+    named: dict[str, list[str]] = {}
+    for task in tasks:
+        for name in task.depends_on:
+            named.setdefault(name, []).append(task.id)
+    return named
 
 
 def _batches(ordered: Sequence[Sequence[Task]]) -> Iterator[Sequence[Task]]:

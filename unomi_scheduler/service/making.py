@@ -41,6 +41,7 @@ class Making(Changing):
             metrics=wiring.metrics,
             offer=lambda stored: wiring.node.offer(stored),  # noqa: PLW0108 - the node is made at its first use
             near=lambda task_id: wiring.node.memory_get(task_id) is not None,
+            dependents=self._dependents,
         )
 
     def new_task(self, task_type: str) -> TaskBuilder:

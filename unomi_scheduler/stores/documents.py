@@ -46,6 +46,7 @@ _OURS = {
         "on_nodes",
         "on_tags",
         "crash_count",
+        "dependents",
         "run_requests",
         "resume_requested",
         "delete_requested",

@@ -82,6 +82,7 @@ class TaskDocument(TypedDict, total=False):
     crash_count: int
     waiting_for_task_type: str | None
     waiting_on_tasks: Names
+    dependents: Names
     run_requests: int
     run_requested_at: Date | None
     resume_requested: bool

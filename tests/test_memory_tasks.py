@@ -528,7 +528,7 @@ def test_a_stored_dependency_that_cannot_be_read_is_read_again() -> None:
     bench.put(make_task(id="a", status=_S.COMPLETED))
 
     def asks(command: m.Command) -> bool:
-        return isinstance(command, m.Ask) and getattr(command.query, "purpose", "") == "dependents"
+        return isinstance(command, m.Ask) and getattr(command.query, "purpose", "") == "memory"
 
     bench.hold = asks
     bench.add(_waiting("b", "a"))

@@ -43,6 +43,7 @@ class Changing(Reading):
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
         self._dependents = Dependents(
+            metrics=wiring.metrics,
             clock=wiring.clock,
             node_id=lambda: self.node_id,
             offer=lambda stored: wiring.node.offer(stored),  # noqa: PLW0108 - the node is made at its first use

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..clock import Clock
 from ..errors import SchedulerError
+from ..metrics import Metric, Metrics
 from ..model import Stored, Task, TaskStatus
 from ..ports import Action, Result, TaskStore, Write
 from ..rules.dependencies import MANY, Readiness, judge, satisfied, settled, with_dependents
@@ -28,8 +29,11 @@ class Dependents:
         node_id: of the node in whose name a dependent fails.
     """
 
-    def __init__(self, *, clock: Clock, node_id: Callable[[], str], offer: Callable[[Stored[Task]], None]) -> None:
+    def __init__(
+        self, *, clock: Clock, metrics: Metrics, node_id: Callable[[], str], offer: Callable[[Stored[Task]], None]
+    ) -> None:
         self._clock = clock
+        self._metrics = metrics
         self._node_id = node_id
         self._offer = offer
 
@@ -92,15 +96,19 @@ class Dependents:
             if judgement.readiness is Readiness.WAIT:
                 continue
 
+            judged = False
+
             def rule(current: Task, seen: Task = task) -> Task:
-                same = current.status is TaskStatus.WAITING and current.waiting_on_tasks == seen.waiting_on_tasks
-                if not same:
+                nonlocal judged
+                judged = current.status is TaskStatus.WAITING and current.waiting_on_tasks == seen.waiting_on_tasks
+                if not judged:
                     return current
                 return settled(current, judge(current, known), now=self._clock.now().wall, node_id=self._node_id())
 
             stored = change(store, task.id, rule)
             self._offer(stored)
-            if stored.record.status is TaskStatus.FAILED:
+            if judged and stored.record.status is TaskStatus.FAILED:
+                self._metrics.add(Metric.FAILED)
                 self.ended(store, stored.record)
 
 

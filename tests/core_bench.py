@@ -10,15 +10,17 @@ from typing import TypeVar
 
 from tests.factories import SetClock
 from unomi_scheduler.clock import Instant
+from unomi_scheduler.errors import SchedulerError
 from unomi_scheduler.metrics import Metrics
 from unomi_scheduler.model import Record, Task, Version
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.core import Core
+from unomi_scheduler.node.cores import Cores
 from unomi_scheduler.node.errands import QUESTIONS
 from unomi_scheduler.node.options import NodeOptions
 from unomi_scheduler.node.runs import ExecutorInfo, Pool, RunEnded, StartRun, Succeeded, Ticket, Verdict
 from unomi_scheduler.node.table import MemoryTable
-from unomi_scheduler.ports import Action, Outcome, Write
+from unomi_scheduler.ports import Action, Outcome, TaskStore, Write
 from unomi_scheduler.stores.memory import MemoryStore
 
 LEASE = 3_000
@@ -58,6 +60,7 @@ class Bench:
             memory=MemoryTable(),
             lease_held=lambda _: self.lease,
         )
+        self.machine: Core | Cores = self.core
         infos = {name: ExecutorInfo(task_type=name, pool=pool) for name, pool in types.items()}
         self.post(m.ExecutorsChanged(infos))
 
@@ -90,8 +93,8 @@ class Bench:
             now = self.clock.now()
             events, self.inbox = self.inbox, []
             for event in events:
-                self.core.handle(event, now)
-            for command in self.core.advance(now):
+                self.machine.handle(event, now)
+            for command in self.machine.advance(now):
                 self._take(command, now)
             if not self.inbox:
                 return
@@ -138,12 +141,23 @@ class Bench:
         else:
             self.given.append(command)
 
+    def _store_of(self, binding: int) -> TaskStore:
+        return self.store
+
     def _carry(self, command: m.Command, sent: Instant) -> None:
         if isinstance(command, m.Batch):
             self.writes += command.writes
             outcomes = self.fault(command)
-            self.post(m.Committed(command.number, self.store.write(command.writes) if outcomes is None else outcomes))
+            if outcomes is None:
+                outcomes = self._store_of(command.binding).write(command.writes)
+            self.post(m.Committed(command.number, outcomes, command.binding))
         elif isinstance(command, m.Ask):
             self.queries.append(command.query)
-            answer = QUESTIONS[type(command.query)](self.store, command.query)
-            self.post(m.Answered(command.query, sent, answer=answer))
+            self.post(self._answer(command, sent))
+
+    def _answer(self, command: m.Ask, sent: Instant) -> m.Answered:
+        try:
+            answer = QUESTIONS[type(command.query)](self._store_of(command.binding), command.query)
+        except SchedulerError as error:
+            return m.Answered(command.query, sent, error=error, binding=command.binding)
+        return m.Answered(command.query, sent, answer=answer, binding=command.binding)

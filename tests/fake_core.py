@@ -44,7 +44,7 @@ class FakeCore:
             self.registry,
             self.post,
             SystemClock(),
-            lease_held=lambda: self.lease_held,
+            lease_held=lambda _: self.lease_held,
             **{**settings, **over},
         )
         self._numbers = count(1)

@@ -712,6 +712,7 @@ def test_an_outage_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level(logging.INFO, "unomi_scheduler")
     core, error = make_core(), StoreUnavailable("nobody is there")
     core.handle(m.ExecutorsChanged({}), Instant(NOW, 0))
+    core.handle(m.Answered(m.AskClock(), Instant(NOW, 0), answer=NOW), Instant(NOW, 0))
     malformed = MemoryStore(SystemClock())
     malformed.plant("ill", {"itemId": "ill"})
     core.discovery.adopt(malformed.find_unplaced(limit=1))

@@ -297,7 +297,7 @@ def test_s34_an_outcome_is_recorded_before_the_node_ends(place: Place) -> None:
 
     def script(_number: int, context: Any) -> None:
         # Only the stop begins to let it go on.
-        eventually(lambda: place.scheduler._wiring.node._core.board.stopping, "the node stops")
+        eventually(lambda: place.scheduler._wiring.node._cores.current.board.stopping, "the node stops")
 
     runs = Runs(script)
     task = place.task("s34-drain", runs).schedule()

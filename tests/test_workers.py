@@ -889,6 +889,27 @@ def test_what_is_queued_at_the_stop_is_not_started() -> None:
     assert [] == called
 
 
+def test_a_recall_may_leave_memory_tasks() -> None:
+    """
+    Those of the store go back at once, the others keep their place.
+    """
+    blocker, called = _Blocker(), []
+    with working(threads=1) as core:
+        core.start(blocker)
+        blocker.inside.get(timeout=LIMIT)
+        first = core.start(lambda: called.append("memory"), persistent=False)
+        second = core.start(lambda: called.append("stored"))
+        core.register(lambda: called.append("memory"))
+        core.workers.recall(memory=False)
+        event = core.event()
+        blocker.go_on.set()
+        ends = [core.event(), core.event()]
+
+    assert (second, NotStarted()) == (event.claim_id, event.verdict)
+    assert first == ends[1].claim_id
+    assert ["memory"] == called
+
+
 def test_after_the_stop_nothing_is_started() -> None:
     """
     A ticket that comes late is given back at once, and a stop before the start holds.
@@ -1030,7 +1051,7 @@ def test_a_fault_around_a_body_ends_the_run_and_no_thread(pool: Pool, caplog: py
 
     faults = [RuntimeError("no clock")]
 
-    def lease_held() -> bool:
+    def lease_held(_: str | None) -> bool:
         if faults:
             raise faults.pop()
         return True

@@ -269,6 +269,9 @@ class TaskStore(Protocol):
     def clock(self) -> int:
         """
         Return the store's clock in epoch ms (the embedded store: this machine's).
+
+        Raises:
+            ConfigurationError: the store has no way to tell it, or not this user.
         """
         ...
 

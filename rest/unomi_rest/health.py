@@ -5,12 +5,11 @@ Health: `/livez` asks whether this process works, `/readyz` whether it can be gi
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from threading import Lock
 
 import falcon
 
-from unomi_scheduler import Clock, Heartbeat, Scheduler, SchedulerError, SystemClock
+from unomi_scheduler import Clock, Scheduler, SchedulerError, SystemClock
 
 from .pages import send
 from .problems import Problem, describe
@@ -89,12 +88,4 @@ class ReadyResource:
         self._has_run = self._has_run or running
         if not self._has_run:
             return {}
-        most = self._scheduler.settings.max_clock_offset / timedelta(milliseconds=1)
-        own = [node for node in self._nodes() if node.node_id == self._scheduler.node_id]
-        return {"node": running, "clock": all(abs(node.clock_offset) <= most for node in own)}
-
-    def _nodes(self) -> list[Heartbeat]:
-        try:
-            return self._scheduler.nodes()
-        except SchedulerError:
-            return []
+        return {"node": running, "clock": self._scheduler.clock_trusted}

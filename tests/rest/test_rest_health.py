@@ -74,6 +74,19 @@ def test_a_node_is_ready_while_it_takes_part(scheduler: Scheduler) -> None:
     assert ready.checks()["node"] is False
 
 
+def test_a_node_that_does_not_know_its_clock_is_not_ready(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It claims nothing, so it should be given nothing.
+    """
+    monkeypatch.setattr(Scheduler, "clock_trusted", False)
+    with scheduler:
+        result = TestClient(create_health_app(scheduler)).simulate_get("/readyz")
+
+    assert (result.status_code, result.json["message"]) == (503, "Not ready: clock")
+
+
 def test_a_store_that_does_not_answer_makes_it_not_ready(scheduler: Scheduler, store: dict[str, Any]) -> None:
     """
     The answer names the check and no host; it has the form of an error beside.

@@ -115,7 +115,7 @@ class Nodes:
 
         def met() -> bool:
             return all(
-                wanted <= {beat.node_id for beat in node._wiring.node._core.members.alive()} | {node.node_id}
+                wanted <= {beat.node_id for beat in node._wiring.node._cores.current.members.alive()} | {node.node_id}
                 for node in nodes
             )
 

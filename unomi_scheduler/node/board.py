@@ -67,7 +67,7 @@ class Board:
         self.stopping = False
         self.exclusive_seen = False
         self.claims_lost = False
-        self.clock_trusted = True
+        self.clock_trusted = False
         self.slots: Mapping[Pool, int] = {
             Pool.TASKS: options.threads,
             Pool.LOOP: options.async_slots,

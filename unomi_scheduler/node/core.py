@@ -6,7 +6,7 @@ or I/O.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -16,14 +16,15 @@ from ..metrics import Metrics
 from ..model import Heartbeat, Slot, Stored, Task
 from ..ports import Found
 from .board import Board
+from .clockwatch import ClockWatch
 from .commits import Change, Commits
 from .complaints import and_more
-from .deaths import Declare
 from .dependents import PURPOSE as DEPENDENTS
 from .discovery import Discovery
 from .exclusive import Lanes
+from .leaving import Leaving
 from .local import Locals
-from .membership import Membership, Peer
+from .membership import Membership
 from .messages import (
     Answered,
     Ask,
@@ -39,12 +40,14 @@ from .messages import (
     Committed,
     Event,
     ExecutorsChanged,
+    LeaveStore,
     LookNow,
     MemoryChanged,
     Offered,
     Recall,
     Rejoined,
     StopRequested,
+    StoreBound,
     TimerFired,
 )
 from .options import NodeOptions
@@ -54,13 +57,11 @@ from .runs import Pool, RunEnded, RunReported, Signal
 from .stopping import Stopping
 from .table import MemoryTable
 from .waiting import Waiting
+from .watching import Watching
 
 LOG = logging.getLogger("unomi_scheduler.node")
 RECALL_AFTER = 250
 """Milliseconds without any end in a full node after which tickets that no worker began are taken back."""
-CLOCK_CHECK = 60_000
-FIRST_SEARCHES, SEARCH_AGAIN = 700, 2_000
-"""Milliseconds between two searches for nodes: at the beginning, doubling; and after a lost claim."""
 MOST_CLAIMS = 800
 UNPLACED_PAGE = 500
 ADOPT_AGAIN = 1_000
@@ -71,7 +72,7 @@ LOOK_AGAIN = 20
 
 class Core:
     """
-    One node's state and its decisions. `store_bound` false: memory tasks only.
+    One node's state and its decisions, in one store. `store_bound` false: memory tasks only.
     """
 
     def __init__(
@@ -98,16 +99,12 @@ class Core:
         self.waiting = Waiting(self.board)
         self.locals = Locals(self.board, memory)
         self.stopping = Stopping(self.board, self.running, self.locals)
+        self.leaving = Leaving(self.board, self.running)
+        self.clock = ClockWatch(self.board)
+        self.watching = Watching(self.board, self.members, self.recovery)
         self.board.offer = self._offer
         self.board.wake = self.waiting.wake
-        self.clock_offset = 0
-        self._clock_next = 0
-        self._watch_next = 0
-        self._search_next = 0
-        self._searched = 0
-        self._began: int | None = None
         self._unplaced_next = 0
-        self._known_ids: set[str] = set()
         self._recalled = 0
         self._handlers: dict[type, Callable[[Any, Instant], None]] = {
             Committed: self._committed,
@@ -117,11 +114,23 @@ class Core:
             TimerFired: lambda event, _: self.locals.fired(event.task_id),
             MemoryChanged: lambda event, now: self.locals.changed(event.task_id, now),
             Rejoined: self._rejoined,
+            StoreBound: self._store_bound,
+            LeaveStore: self.leaving.request,
             LookNow: lambda _, __: self._look_now(),
             StopRequested: self.stopping.request,
             RunEnded: self._run_ended,
             RunReported: self._run_reported,
         }
+
+    def hand_over_to(self, successor: Core) -> None:
+        """
+        Give the memory tasks, and what is known of executors, to the core that takes the place of this one.
+        """
+        self.locals, successor.locals = successor.locals, self.locals
+        for core in (self, successor):
+            core.locals.move_to(core.board)
+            core.stopping.local = core.locals
+        successor.board.executors = self.board.executors
 
     # --- events
 
@@ -170,17 +179,23 @@ class Core:
         self.locals.arm_all(now)
 
     def _rejoined(self, event: Rejoined, now: Instant) -> None:
-        self._known_ids.add(f"{self.board.options.node_id}:{self.board.incarnation}")
+        self.watching.also(f"{self.board.options.node_id}:{self.board.incarnation}", now)
         self.running.tell_all(Signal.LEASE_LOST)
         self.board.become(event.incarnation)
         self.members.rejoin(event.incarnation)
-        self._watch_next = 0
         self.discovery.hurry()
+
+    def _store_bound(self, event: StoreBound, now: Instant) -> None:
+        for stored in event.dead:
+            self.members.died(stored)
+        self.board.become(event.incarnation)
+        self.members.rejoin(event.incarnation)
+        self.store_bound = True
 
     def _look_now(self) -> None:
         self.discovery.hurry()
         self.recovery.hurry()
-        self._search_next = 0
+        self.watching.hurry()
         self._unplaced_next = 0
 
     def _problem(self, change: Change, error: SchedulerError, now: Instant) -> None:
@@ -220,7 +235,7 @@ class Core:
         elif isinstance(query, AskWaiting) and isinstance(answer, Found):
             self._ask(*self.waiting.found(query, answer, now))
         elif isinstance(query, AskClock) and isinstance(answer, int):
-            self._take_clock(answer, event.sent, now)
+            self.clock.told(answer, sent=event.sent, now=now)
         elif isinstance(answer, Sequence):
             self._documents(query, answer, event.sent, now)
 
@@ -251,38 +266,12 @@ class Core:
                 self.commits.read(Task, task_id, task, now)
 
     def _heartbeats(self, query: AskHeartbeats, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
-        found = {stored.record.id: stored for stored in answer}
-        if query.ids is None:
-            # A search is old news: it only tells whom to read (P6).
-            new = found.keys() - self._known_ids
-            self._known_ids.update(found)
-            if new:
-                self._watch_next = now.boot
-            return
-        if query.purpose == "settle":
+        if query.purpose == "settle" and query.ids is not None:
+            found = {stored.record.id: stored for stored in answer}
             for document_id in query.ids:
                 self.commits.read(Heartbeat, document_id, found.get(document_id), now)
-            return
-        if query.purpose == "strangers":
-            self.recovery.unknown(query.ids, set(found), now)
-            self._known_ids.update(found)
-            return
-        before = dict(self.members.peers)
-        self.members.vanished(query.ids, found)
-        self._known_ids.difference_update(set(query.ids) - found.keys())
-        for peer in self.members.observe(found.values(), sent=sent):
-            self.commits.submit(Declare(self.members, peer, self.recovery.on_death))
-        self._watch_next = self.members.next_read(now)
-        self._tell_of_peers(before, now)
-
-    def _tell_of_peers(self, before: Mapping[str, Peer], now: Instant) -> None:
-        after, news = self.members.peers, self.board.news
-        for incarnation in after.keys() - before.keys():
-            beat = after[incarnation].beat
-            if beat.dead_by is None and beat.node_id != self.board.options.node_id:
-                news.joined(beat)
-        for incarnation in before.keys() - after.keys():
-            news.left(before[incarnation].beat, silent=now.boot - before[incarnation].since)
+        else:
+            self.watching.found(query, answer, sent=sent, now=now)
 
     def _slots(self, query: AskSlots, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
         if query.types is None:
@@ -295,6 +284,8 @@ class Core:
 
     def _unanswered(self, event: Answered, error: SchedulerError, now: Instant) -> None:
         query = event.query
+        if isinstance(query, AskClock) and self.clock.failed(error, now):
+            return
         kept = self.board.complaints.failed("question", type(query).__name__, now.boot)
         if kept is not None:
             LOG.warning(
@@ -323,19 +314,6 @@ class Core:
         elif query.purpose == "settle":
             self.commits.unread(Task, query.ids, now)
 
-    def _take_clock(self, store_clock: int, sent: Instant, now: Instant) -> None:
-        half = (now.boot - sent.boot) // 2
-        self.clock_offset = sent.wall + half - store_clock
-        limit = self.board.options.max_clock_offset_millis
-        trusted = abs(self.clock_offset) - half <= limit
-        if trusted != self.board.clock_trusted:
-            LOG.error(
-                "This node's clock is %d ms off the store's (limit %d ms): it claims %s",
-                self.clock_offset, limit, "again" if trusted else "nothing until the clock is right",
-                extra={"action": "clock_offset"},
-            )  # fmt: skip
-        self.board.clock_trusted = trusted
-
     def _under_way(self, task_id: str) -> bool:
         return (
             self.running.of_task(task_id) is not None or self.commits.busy(Task, task_id) or self.lanes.waiting(task_id)
@@ -356,6 +334,7 @@ class Core:
             self._questions(now)
             self._recall(now)
             self.board.commands.extend(self.commits.flush(now))
+            self.leaving.advance(now)
         self.stopping.finish(now)
         self.board.flush_counts()
         commands, self.board.commands = self.board.commands, []
@@ -395,37 +374,20 @@ class Core:
         self.board.commands.extend(Ask(query) for query in queries if query is not None)
 
     def _questions(self, now: Instant) -> None:
-        self._ask(self.discovery.ask(now), *self.recovery.ask(now), *self.waiting.ask(now))
-        self._ask(self.locals.dependents.ask(now))
         for kind, question in ((Task, AskTasks), (Slot, AskSlots), (Heartbeat, AskHeartbeats)):
             ids = self.commits.to_read(kind)
             if ids:
                 self._ask(question(ids, purpose="settle"))
-        lease = self.board.options.lease_millis
-        if now.boot >= self._watch_next:
-            # Until the answer tells when to look again.
-            self._watch_next = now.boot + lease // 3
-            ids = tuple(sorted(self._known_ids | set(self.members.peer_ids())))
-            mine = f"{self.board.options.node_id}:{self.board.incarnation}"
-            if wanted := tuple(one for one in ids if one != mine):
-                self._ask(AskHeartbeats(wanted))
+        if self.leaving.begun:
+            return
+        self._ask(self.discovery.ask(now), *self.recovery.ask(now), *self.waiting.ask(now))
+        self._ask(self.locals.dependents.ask(now))
+        if self.watching.due(now):
             self._check_runs(now)
-        if self.board.claims_lost:
-            # Somebody else claims from this share: perhaps a node that is not known yet.
-            self.board.claims_lost = False
-            self._search_next = min(self._search_next, self._searched + SEARCH_AGAIN)
-        if now.boot >= self._search_next:
-            # Nodes that start together meet soon; later a newcomer is found within a lease.
-            self._began = now.boot if self._began is None else self._began
-            self._searched = now.boot
-            self._search_next = now.boot + min(lease, now.boot - self._began + FIRST_SEARCHES)
-            self._ask(AskHeartbeats(None))
+        self._ask(*self.watching.ask(now), self.clock.ask(now))
         if now.boot >= self._unplaced_next and self.board.may_act(now.boot):
-            self._unplaced_next = now.boot + 2 * lease
+            self._unplaced_next = now.boot + 2 * self.board.options.lease_millis
             self._ask(AskUnplaced(UNPLACED_PAGE))
-        if now.boot >= self._clock_next:
-            self._clock_next = now.boot + CLOCK_CHECK
-            self._ask(AskClock())
 
     def _check_runs(self, now: Instant) -> None:
         # A run that writes nothing would not hear that it was cancelled elsewhere: look, without a write.
@@ -442,14 +404,20 @@ class Core:
         """
         times: list[int | None] = [now.boot + 1_000, self.stopping.next_at()]
         if self.store_bound:
-            times += [
-                self.commits.next_at(now.boot), self.discovery.next_at(), self.recovery.next_at(),
-                self.lanes.next_at(now, lambda pool: self._local_room(pool, now)), self.waiting.next_at(),
-                self.locals.dependents.next_at(), self._watch_next, self._search_next,
-            ]  # fmt: skip
-            for pool in Pool:
-                due = self.board.timeline.next_at(pool)
-                if due is not None and self.running.room(pool, now.boot) > 0:
-                    times.append(now.boot + max(0, due - now.wall))
+            times += [self.commits.next_at(now.boot), self.leaving.next_at()]
+        if self.store_bound and not self.leaving.begun:
+            times += self._duties(now)
         # What was due just now and did not happen waits for something else: look again soon, not at once.
         return min(at if at > now.boot else now.boot + LOOK_AGAIN for at in times if at is not None)
+
+    def _duties(self, now: Instant) -> list[int | None]:
+        times = [
+            self.discovery.next_at(), self.recovery.next_at(),
+            self.lanes.next_at(now, lambda pool: self._local_room(pool, now)), self.waiting.next_at(),
+            self.locals.dependents.next_at(), self.watching.next_at(), self.clock.next_at(),
+        ]  # fmt: skip
+        for pool in Pool:
+            due = self.board.timeline.next_at(pool)
+            if due is not None and self.running.room(pool, now.boot) > 0:
+                times.append(now.boot + max(0, due - now.wall))
+        return times

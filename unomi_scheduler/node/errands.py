@@ -21,11 +21,14 @@ WRITERS, READERS = 3, 4
 
 class Errands:
     """
-    A few threads for writes and a few for questions, so that a slow search holds up no end of a run.
+    A few threads for writes and a few for questions to one store, so that a slow search holds up no end of a run.
+
+    What they bring back carries the number of their binding.
     """
 
-    def __init__(self, post: Callable[[m.Event], object], clock: Clock) -> None:
-        self.store: TaskStore | None = None
+    def __init__(self, store: TaskStore, binding: int, post: Callable[[m.Event], object], clock: Clock) -> None:
+        self._store = store
+        self._binding = binding
         self._post = post
         self._clock = clock
         self._writers = ThreadPoolExecutor(WRITERS, "unomi-writer")
@@ -41,42 +44,39 @@ class Errands:
         """
         Ask this; `Answered` follows.
         """
-        self._readers.submit(self._read, query)
+        self._readers.submit(lambda: self._post(self.answer(query)))
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = False) -> None:
         """
-        Take no more errands.
+        Take no more errands; with `wait`, return when those under way have ended.
         """
-        self._writers.shutdown(wait=False)
-        self._readers.shutdown(wait=False)
+        for threads in (self._writers, self._readers):
+            threads.shutdown(wait=wait, cancel_futures=wait)
 
     def _write(self, batch: m.Batch) -> None:
         try:
-            outcomes = self._bound().write(batch.writes)
+            outcomes = self._store.write(batch.writes)
         except Exception as error:
             # Whatever went wrong in between, nobody knows whether the writes were done (P3).
             LOG.exception("A batch of writes failed", extra={"action": "batch_failed"})
             failure = error if isinstance(error, SchedulerError) else StoreUnavailable(repr(error))
             outcomes = [Outcome(Result.UNKNOWN, error=failure)] * len(batch.writes)
-        self._post(m.Committed(batch.number, outcomes))
+        self._post(m.Committed(batch.number, outcomes, self._binding))
 
-    def _read(self, query: m.Query) -> None:
+    def answer(self, query: m.Query) -> m.Answered:
+        """
+        Ask this in the caller's thread, and return the answer.
+        """
         sent = self._clock.now()
         try:
-            answer = QUESTIONS[type(query)](self._bound(), query)
+            answer = QUESTIONS[type(query)](self._store, query)
         except SchedulerError as error:
-            self._post(m.Answered(query, sent, error=error))
+            return m.Answered(query, sent, error=error, binding=self._binding)
         except Exception as error:
             # The core waits for an answer to every question.
             LOG.exception("A question to the store failed", extra={"action": "query_broken"})
-            self._post(m.Answered(query, sent, error=StoreUnavailable(repr(error))))
-        else:
-            self._post(m.Answered(query, sent, answer=answer))
-
-    def _bound(self) -> TaskStore:
-        if self.store is None:
-            raise StoreUnavailable("no store is bound")
-        return self.store
+            return m.Answered(query, sent, error=StoreUnavailable(repr(error)), binding=self._binding)
+        return m.Answered(query, sent, answer=answer, binding=self._binding)
 
 
 def _owned(store: TaskStore, query: m.AskOwned) -> Any:

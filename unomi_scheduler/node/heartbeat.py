@@ -49,6 +49,7 @@ class Pulse:
         self._nudge = Event()
         self._rest = Event()
         self._complaints = Complaints()
+        self._retired = False
         self.lease = Lease(first())
         self._threads = [
             Thread(target=self._beat_loop, name="unomi-heartbeat", daemon=True),
@@ -66,6 +67,7 @@ class Pulse:
         outcome = self._store.write([self.lease.beat(sent, self._advert)])[0]
         self.lease.answered(outcome, sent=sent)
         if outcome.error is not None and outcome.result is Result.REFUSED:
+            self._store.close()
             raise outcome.error
         for thread in self._threads:
             thread.start()
@@ -82,9 +84,18 @@ class Pulse:
         """
         self._nudge.set()
 
-    def end(self) -> None:
+    def retire(self) -> None:
+        """
+        Keep this lease, and take no other: the node is leaving this store.
+        """
+        self._retired = True
+        self.beat_now()
+
+    def end(self, *, remove: bool = True) -> None:
         """
         Stop beating and remove the own document, so that peers need not wait for the lease. Heartbeat last (P18).
+
+        Without `remove` it stays, for peers to recover what it stands for once the lease has run out.
         """
         self._ending.set()
         self._nudge.set()
@@ -93,13 +104,14 @@ class Pulse:
             if thread.ident is not None:
                 thread.join()
         version = self.lease.version
-        if version is not None:
+        if version is not None and remove:
             outcome = self._store.write([Write(Action.DELETE, self.lease.document, version)])[0]
             if outcome.result is not Result.WRITTEN:
                 LOG.info(
                     "The heartbeat was left behind (%s); peers remove it after the lease", outcome.result.value,
                     extra={"action": "heartbeat_left"},
                 )  # fmt: skip
+        self._store.close()
 
     def _beat_loop(self) -> None:
         wait = self._until_beat()
@@ -153,6 +165,11 @@ class Pulse:
         return self.lease.seen(found[0] if found else None)
 
     def _rejoin(self) -> None:
+        if self._retired:
+            LOG.error("This node was declared dead in a store it is leaving", extra={"action": "fenced"})
+            self._ending.set()
+            self._lapsed()
+            return
         former = self.lease.incarnation
         self.lease = Lease(self._first())
         LOG.error(

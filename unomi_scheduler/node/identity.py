@@ -100,6 +100,7 @@ def settle_predecessors(
     proven: frozenset[str],
     clock: Clock,
     pause: Callable[[float], object],
+    own: frozenset[str] = frozenset(),
 ) -> list[Stored[Heartbeat]]:
     """
     Return the dead earlier incarnations of a node id, each marked by an acknowledged write.
@@ -108,13 +109,18 @@ def settle_predecessors(
 
     Args:
         proven: the incarnations that ran under the lock file that is held now.
+        own: incarnations of this very process, which may be alive: of a binding that waits for a body.
 
     Raises:
         ConfigurationError: one of them is alive.
         StoreUnavailable: the store did not answer.
     """
     store.refresh()
-    former = [stored for stored in store.heartbeats() if stored.record.node_id == node_id]
+    former = [
+        stored
+        for stored in store.heartbeats()
+        if stored.record.node_id == node_id and stored.record.incarnation not in own
+    ]
     watched = [
         stored
         for stored in former

@@ -69,6 +69,12 @@ class Locals:
         self._claims: dict[str, str] = {}
         self._purge_next = 0
 
+    def move_to(self, board: Board) -> None:
+        """
+        Go on with another core: its node has another store from now on, or none.
+        """
+        self.board = self.dependents.board = board
+
     def __len__(self) -> int:
         return len(self._runs)
 

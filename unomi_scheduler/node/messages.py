@@ -2,6 +2,7 @@
 What goes into the core (events) and comes out of it (commands), beside the messages about runs in `runs`.
 
 The core never waits: a command that needs the store is answered later by an event that carries the same query or batch.
+Where a node has to do with several stores, one after the other, `binding` is the number of the one that is meant.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ class Batch:
 
     number: int
     writes: tuple[Write, ...]
+    binding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Ask:
     """
 
     query: Query
+    binding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +134,33 @@ class SetTimer:
 @dataclass(frozen=True, slots=True)
 class Recall:
     """
-    Command: take back the tickets that no worker has begun; each ends as `NotStarted`.
+    Command: take back the tickets that no worker has begun; each ends as `NotStarted`. Those of memory tasks only with
+    `memory`.
     """
+
+    memory: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """
+    Command: the time for leaving a store is over; `claims` are of bodies that have not returned. They keep its
+    heartbeat.
+    """
+
+    claims: tuple[str, ...]
+    binding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """
+    Command: nothing is left to do for a store: end its heartbeat. Not `settled`: it did not take every write, so the
+    heartbeat's document must stay, for peers to recover what it stands for.
+    """
+
+    settled: bool
+    binding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +172,9 @@ class Stopped:
     leftover: tuple[str, ...]
 
 
-Command = Batch | Ask | StartRun | TellRun | ReportStored | ReportRefused | SetTimer | Recall | Stopped
+Command = (
+    Batch | Ask | StartRun | TellRun | ReportStored | ReportRefused | SetTimer | Recall | LeftBehind | Left | Stopped
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +185,7 @@ class Committed:
 
     number: int
     outcomes: Sequence[Outcome]
+    binding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +198,7 @@ class Answered:
     sent: Instant
     answer: Answer | None = None
     error: SchedulerError | None = None
+    binding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +244,28 @@ class Rejoined:
     """
 
     incarnation: str
+    binding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBound:
+    """
+    Event: the node has joined a store as `incarnation`; `dead` are the marked heartbeats of those before it.
+    """
+
+    binding: int
+    incarnation: str
+    dead: tuple[Stored[Heartbeat], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveStore:
+    """
+    Event: claim nothing more in the store that is bound, and leave it; `LeftBehind` or `Left` follows by `deadline`
+    (boot clock).
+    """
+
+    deadline: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +294,8 @@ Event = (
     | TimerFired
     | MemoryChanged
     | Rejoined
+    | StoreBound
+    | LeaveStore
     | LookNow
     | StopRequested
     | RunEnded

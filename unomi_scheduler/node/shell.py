@@ -8,22 +8,20 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from random import Random
 from threading import Event as Flag
-from threading import Thread
+from threading import Lock, Thread
 
 from ..clock import Clock, Instant
-from ..errors import ConfigurationError, SchedulerError
 from ..metrics import Metrics
 from ..model import Heartbeat, Stored, Task
 from ..ports import TaskStore
 from . import messages as m
-from .core import Core
-from .errands import Errands
-from .heartbeat import Pulse
-from .identity import NodeLock, host_name, settle_predecessors
+from .binding import Binding, Ties
+from .bindings import Bindings
+from .cores import Cores
 from .memory import MemoryTimers
 from .options import NodeOptions
 from .registry import Registry
@@ -57,8 +55,6 @@ class Node:
         self._rng = Random(os.urandom(16))
         self.memory = MemoryTable()
         self._inbox: SimpleQueue[m.Event] = SimpleQueue()
-        self._pulse: Pulse | None = None
-        self._lock = NodeLock(options.state_dir, options.node_id) if options.state_dir is not None else None
         self._progress = 0
         self._started_at = 0
         self._busy = False
@@ -67,15 +63,21 @@ class Node:
         self._leftover: tuple[str, ...] = ()
         self._closing: Callable[[], object] | None = None
         self.running = False
-        self._core = Core(
-            options,
-            incarnation=self._fresh_id(),
-            rng=self._rng,
-            metrics=metrics,
-            memory=self.memory,
-            lease_held=self._lease_held,
-            store_bound=False,
+        self._store = store
+        self._state_dir = options.state_dir
+        self._changing = Lock()
+        ties = Ties(
+            options=options,
+            clock=clock,
+            post=self._inbox.put,
+            fresh_id=lambda: f"{self._rng.getrandbits(128):032x}",
+            advert=self._advert,
+            progressing=self._progressing,
+            lapsed=self._lapsed,
+            address=lambda: self._address,
         )
+        self._bindings = Bindings(ties)
+        self._cores = Cores(options, rng=self._rng, metrics=metrics, memory=self.memory, lease_held=self._bindings.held)
         self._workers = Workers(
             registry,
             self._inbox.put,
@@ -88,12 +90,7 @@ class Node:
             callback_timeout=options.callback_timeout_millis / 1000,
         )
         self._timers = MemoryTimers(lambda task_id: self._inbox.put(m.TimerFired(task_id)))
-        self._errands = Errands(self._inbox.put, clock)
-        self._errands.store = store
         self._thread = Thread(target=self._loop, name="unomi-core", daemon=True)
-
-    def _fresh_id(self) -> str:
-        return f"{self._rng.getrandbits(128):032x}"
 
     # --- life
 
@@ -105,94 +102,56 @@ class Node:
             ConfigurationError: the node id is in use, or the store needs a person.
             StoreUnavailable: the store did not answer.
         """
-        if self.running or self._stopped.is_set():
-            return
-        self._started_at = self._clock.now().wall
-        self._progress = self._clock.now().boot
-        if self._errands.store is not None:
-            self._join(self._errands.store)
-        self.running = True
-        self._registry.on_change(self.executors_changed)
-        self.executors_changed()
-        self._workers.start()
-        self._timers.start()
-        self._thread.start()
+        with self._changing:
+            if self.running or self._stopped.is_set():
+                return
+            self._started_at = self._clock.now().wall
+            self._progress = self._clock.now().boot
+            if self._store is not None:
+                self._bindings.enter(self._bindings.join(self._store, self._state_dir))
+            self._registry.on_change(self.executors_changed)
+            self.executors_changed()
+            self._first_look()
+            self.running = True
+            self._workers.start()
+            self._timers.start()
+            self._thread.start()
 
-    def _join(self, store: TaskStore) -> None:
-        self._take_lock()
-        try:
-            dead = settle_predecessors(
-                store,
-                node_id=self.options.node_id,
-                lease_millis=self.options.lease_millis,
-                proven=self._lock.former if self._lock is not None else frozenset(),
-                clock=self._clock,
-                pause=Flag().wait,
-            )
-            self._pulse = Pulse(
-                store.lane(max(0.2, self.options.lease_millis / 3_500)),
-                first=self._first_beat,
-                advert=self._advert,
-                clock=self._clock,
-                progressing=self._progressing,
-                rejoined=lambda incarnation: self._inbox.put(m.Rejoined(incarnation)),
-                lapsed=self._lapsed,
-            )
-            self._pulse.begin()
-        except SchedulerError:
-            if self._lock is not None:
-                self._lock.release()
-            raise
-        for stored in dead:
-            self._core.members.died(stored)
-            LOG.info(
-                "An earlier start of this node (%s) ended without a goodbye: its runs are recovered",
-                stored.record.incarnation,
-                extra=self._log_extra("node_predecessor"),
-            )
-        self._core.board.become(self._pulse.lease.incarnation)
-        self._core.members.incarnation = self._pulse.lease.incarnation
-        self._core.store_bound = True
-        LOG.info("Node %s has joined", self.options.node_id, extra=self._log_extra("joined"))
+    def _first_look(self) -> None:
+        # Before the core's thread has it: whoever started the node finds it ready to claim.
+        for event in self._take(0):
+            self._cores.handle(event, self._clock.now())
+        if self._bindings.bound is not None:
+            self._cores.handle(self._bindings.bound.errands.answer(m.AskClock()), self._clock.now())
 
-    def _log_extra(self, action: str) -> dict[str, object]:
-        incarnation = self._pulse.lease.incarnation if self._pulse is not None else None
-        return {
-            "action": action,
-            "node_id": self.options.node_id,
-            "incarnation": incarnation,
-            "address": self._address,
-        }
-
-    def _take_lock(self) -> None:
-        if self._lock is None:
-            return
-        try:
-            self._lock.acquire()
-        except OSError as error:
-            raise ConfigurationError(
-                f"The lock file {self._lock.path} of this node cannot be written: {error.strerror}. Free space there, "
-                "or set state_dir to a folder that can be written"
-            ) from error
-
-    def bind(self, store: TaskStore | None) -> None:
+    def bind(
+        self,
+        store: TaskStore | None,
+        *,
+        state_dir: Path | None = None,
+        released: Callable[[], object] = lambda: None,
+    ) -> None:
         """
-        Bind a store, or none; before the start, or late.
+        Take part in another store from now on, or in none; before the start, or while the node runs.
+
+        The other one is joined first, so that an error leaves everything as it was. Then the former is left (see
+        `leaving`): that waits for its runs, which are told, no longer than a lease or the time for draining. Memory
+        tasks go on.
+
+        Args:
+            state_dir: the folder of this store's lock file (P9); None means no such file.
+            released: called when nothing uses the former store any more; later, and in another thread, where a body
+                has not returned.
 
         Raises:
             SchedulerError: as `start`.
         """
-        if self.running and self._core.store_bound:
-            self._core.store_bound = False
-            if self._pulse is not None:
-                self._pulse.end()
-                self._pulse = None
-            if self._lock is not None:
-                self._lock.release()
-        self._errands.store = store
-        if self.running and store is not None:
-            self._join(store)
-            self._inbox.put(m.LookNow())
+        with self._changing:
+            joined = self._bindings.join(store, state_dir) if self.running and store is not None else None
+            self._bindings.leave(released)
+            self._store, self._state_dir = store, state_dir
+            if joined is not None:
+                self._bindings.enter(joined)
 
     def stop(self, timeout_millis: int | None = None, *, exiting: bool = False) -> tuple[str, ...]:
         """
@@ -220,12 +179,7 @@ class Node:
         self.running = False
         self._workers.stop(0)
         self._timers.stop()
-        if self._pulse is not None:
-            self._pulse.end()
-            LOG.info("Node %s has left", self.options.node_id, extra=self._log_extra("left"))
-        if self._lock is not None:
-            self._lock.release()
-        self._errands.close()
+        self._bindings.close()
         self._stopped.set()
 
     # --- what the service asks
@@ -242,8 +196,7 @@ class Node:
         Show the peers this address from now on.
         """
         self._address = address
-        if self._pulse is not None:
-            self._pulse.beat_now()
+        self._bindings.beat_now()
 
     def offer(self, stored: Stored[Task]) -> None:
         """
@@ -264,8 +217,7 @@ class Node:
         """
         infos = {name: info for name in self._registry.types() if (info := self._registry.info(name)) is not None}
         self._inbox.put(m.ExecutorsChanged(infos))
-        if self._pulse is not None:
-            self._pulse.beat_now()
+        self._bindings.beat_now()
 
     def memory_put(self, task: Task) -> None:
         """
@@ -315,7 +267,7 @@ class Node:
         """
         Return the nodes not declared dead, as the store's heartbeats say.
         """
-        store = self._errands.store
+        store = self._store
         if store is None:
             return []
         return [stored.record for stored in store.heartbeats() if stored.record.dead_by is None]
@@ -325,53 +277,44 @@ class Node:
         """
         How far this node's clock is ahead of the store's, in ms.
         """
-        return self._core.clock_offset
+        return self._cores.current.clock.offset
+
+    @property
+    def clock_trusted(self) -> bool:
+        """
+        Whether this node's clock was found near enough to the store's, or there is none to compare it with (P16).
+        """
+        bound = self._bindings.bound
+        if bound is None:
+            return True
+        core = self._cores.of(bound.number)
+        return core is not None and core.board.clock_trusted
 
     # --- the heartbeat's questions
 
-    def _lease_held(self, boot: int) -> bool:
-        pulse = self._pulse
-        return pulse is not None and pulse.held(boot)
+    def _may_start(self, incarnation: str | None) -> bool:
+        return self._bindings.held_by(incarnation, self._clock.now().boot)
 
-    def _may_start(self) -> bool:
-        return not self._core.store_bound or self._lease_held(self._clock.now().boot)
-
-    def _first_beat(self) -> Heartbeat:
-        incarnation = self._fresh_id()
-        if self._lock is not None:
-            self._lock.note(incarnation)
-        return Heartbeat(
-            node_id=self.options.node_id,
-            incarnation=incarnation,
-            counter=0,
-            lease_millis=self.options.lease_millis,
-            started_at=self._started_at,
-            beat_at=self._clock.now().wall,
-            executor_node=self.options.executor_node,
-            tags=self.options.tags,
-            address=self._address,
-            host=host_name(),
-            pid=os.getpid(),
-            version=_version(),
-        )
-
-    def _advert(self, beat: Heartbeat) -> Heartbeat:
-        core = self._core
+    def _advert(self, binding: Binding, beat: Heartbeat) -> Heartbeat:
+        core = self._cores.of(binding.number)
         return replace(
             beat,
-            task_types=tuple(sorted(self._registry.types()))[:200],
+            started_at=self._started_at,
             address=self._address,
+            # Nobody must count on a node for what it will not claim.
+            task_types=tuple(sorted(self._registry.types()))[:200] if binding.active else (),
             busy=self._busy,
-            running=len(core.running) + len(core.locals),
-            clock_offset=core.clock_offset,
+            running=len(core.running) + len(core.locals) if core is not None else 0,
+            clock_offset=core.clock.offset if core is not None else 0,
         )
 
     def _progressing(self, now: Instant) -> bool:
         return now.boot - self._progress < self.options.lease_millis or not self.running
 
     def _lapsed(self) -> None:
+        boot = self._clock.now().boot
         for run in self._workers.active():
-            if run.persistent:
+            if run.persistent and not self._bindings.held_by(run.incarnation, boot):
                 self._workers.tell(run.claim_id, Signal.LEASE_LOST)
 
     # --- the core's thread
@@ -386,13 +329,13 @@ class Node:
 
     def _turn(self) -> None:
         now = self._clock.now()
-        wait = self._core.next_at(now) - now.boot
+        wait = self._cores.next_at(now) - now.boot
         events = self._take(wait / 1000)
         now = self._clock.now()
         self._progress = now.boot
         for event in events:
-            self._guarded(self._core.handle, event, now)
-        for command in self._core.advance(now):
+            self._guarded(self._cores.handle, event, now)
+        for command in self._cores.advance(now):
             self._guarded(self._do, command)
         self._show_busy(now)
 
@@ -414,23 +357,20 @@ class Node:
         return events
 
     def _show_busy(self, now: Instant) -> None:
-        running = self._core.running
+        running = self._cores.current.running
         full = running.full(Pool.TASKS) and now.boot - running.last_move[Pool.TASKS] > STUCK_AFTER
-        # Whoever does not claim gives its share up at once (P13), whatever the reason.
-        busy = full or not self._core.board.clock_trusted
+        # Whoever does not claim gives its share up at once (P13), but not for the moment until it knows its clock.
+        busy = full or self._cores.current.clock.off
         if busy != self._busy:
             self._busy = busy
-            if self._pulse is not None:
-                self._pulse.beat_now()
+            self._bindings.beat_now()
 
     def _do(self, command: m.Command) -> None:
         match command:
             case StartRun():
                 self._workers.run(command.ticket)
-            case m.Batch():
-                self._errands.write(command)
-            case m.Ask():
-                self._errands.read(command.query)
+            case m.Batch() | m.Ask() | m.LeftBehind() | m.Left():
+                self._bindings.do(command)
             case TellRun():
                 self._workers.tell(command.claim_id, command.signal)
             case ReportStored() | ReportRefused():
@@ -438,13 +378,6 @@ class Node:
             case m.SetTimer():
                 self._timers.set(command.task_id, command.at)
             case m.Recall():
-                self._workers.recall()
+                self._workers.recall(memory=command.memory)
             case m.Stopped():
                 self._finish(command.leftover)
-
-
-def _version() -> str:
-    try:
-        return version("unomi-scheduler")
-    except PackageNotFoundError:
-        return "unknown"

@@ -35,13 +35,15 @@ class ActiveRun:
     started: int | None
     told: str | None
     persistent: bool
+    incarnation: str | None
 
 
 class Workers:
     """
     Threads for sync bodies, threads for system tasks, and one event loop for async bodies.
 
-    Each ticket ends in exactly one `RunEnded`. `lease_held` is asked right before a stored task's body is called (P7).
+    Each ticket ends in exactly one `RunEnded`. `lease_held` is asked right before a stored task's body is called (P7),
+    for the incarnation that claimed it.
     Durations are in seconds. `start` twice and `stop` before `start` are harmless; what was stopped stays stopped.
     """
 
@@ -55,7 +57,7 @@ class Workers:
         threads: int,
         system_threads: int,
         loop_slots: int,
-        lease_held: Callable[[], bool],
+        lease_held: Callable[[str | None], bool],
         callback_timeout: float,
         report_interval: float = REPORT_INTERVAL,
     ) -> None:
@@ -108,13 +110,19 @@ class Workers:
             # It may be behind the end mark, where no thread looks any more.
             self._take_back()
 
-    def recall(self) -> None:
+    def recall(self, *, memory: bool = True) -> None:
         """
-        Take back what waits for a thread; each ends as `NotStarted`.
+        Take back what waits for a thread, memory tasks only with `memory`; each ends as `NotStarted`.
         """
         for pool in (self._tasks, self._system, self._loop):
             for run in pool.recall():
-                run.end(_NOT_STARTED)
+                if memory or run.task.persistent:
+                    run.end(_NOT_STARTED)
+                else:
+                    pool.put(run)
+        if not memory and self._stopping.is_set():
+            # What was put back may be behind the end mark, where no thread looks any more.
+            self._take_back()
 
     def tell(self, claim_id: str, signal: Signal) -> None:
         """
@@ -169,7 +177,7 @@ class Workers:
     def _may_start(self, run: LiveRun) -> bool:
         if run.reason is not None or self._stopping.is_set():
             return False
-        return self._lease_held() or not run.task.persistent
+        return not run.task.persistent or self._lease_held(run.task.owner_incarnation)
 
     def _perform(self, run: LiveRun) -> None:
         if not self._may_start(run):
@@ -218,4 +226,5 @@ def _shown(run: LiveRun) -> ActiveRun:
         started=run.started,
         told=run.reason,
         persistent=run.task.persistent,
+        incarnation=run.task.owner_incarnation,
     )

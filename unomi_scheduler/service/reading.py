@@ -42,6 +42,15 @@ class Reading:
         """
         return self._wiring.settings.executor_node
 
+    @property
+    def clock_trusted(self) -> bool:
+        """
+        Whether this node knows that its clock is near enough to the store's; before that it claims nothing.
+
+        True too where there is nothing to compare: no store is bound, or it does not tell its clock.
+        """
+        return self._wiring.node.clock_trusted
+
     def get_task(self, task_id: str) -> Task:
         """
         Return a task: a memory task of this process, or a stored one as the store has it now. One that is due and waits

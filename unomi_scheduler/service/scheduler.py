@@ -133,14 +133,20 @@ class Scheduler(Making):
 
     def bind_store(self, store: TaskStore | str | None) -> None:
         """
-        Use this store from now on (by its address, or ready-made), or with None memory tasks alone.
+        Use this store from now on (by its address, or ready-made), or with None memory tasks alone; harmless when it is
+        bound already.
+
+        A node that runs leaves the store before: it claims nothing more there and tells its runs that they lost their
+        lease, as `LeaseLost` and `context.cancelled`; they go on elsewhere from their checkpoints, uncounted. It waits
+        for them no longer than a lease and the time for draining. A body that has not returned by then keeps its task,
+        and this node its heartbeat there, until it does. Memory tasks go on undisturbed.
 
         Raises:
-            ConfigurationError, StoreUnavailable: it cannot be used; the one before stays.
+            ConfigurationError, StoreUnavailable: it cannot be used; the one before stays, and the node goes on in it.
         """
-        self._wiring.bind(store)
-        if self.running:
-            self._prepare_purge()
+        wiring = self._wiring
+        with wiring.lock:
+            wiring.bind(store, prepare=self._prepare_purge if self.running else lambda: None)
 
     def __enter__(self) -> Self:
         self.start()

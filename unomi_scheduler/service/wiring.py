@@ -4,6 +4,7 @@ Wiring: one process's settings, store, registry, metrics and node, put together 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from threading import RLock
@@ -89,7 +90,7 @@ class Wiring:
         with self.lock:
             if self._address is not None and self._store is None:
                 self._store = self._open(self._address)
-                self.node.bind(self._store)
+                self.node.bind(self._store, state_dir=self._state_folder())
             elif self._store is not None and not self._opened:
                 self._store.open()
             self._opened = True
@@ -110,20 +111,37 @@ class Wiring:
             )
         return store
 
-    def bind(self, store: TaskStore | str | None) -> None:
+    def bind(self, store: TaskStore | str | None, *, prepare: Callable[[], object]) -> None:
         """
-        Use another store from now on, or none; the one before is closed if it was given by its address.
+        Use another store from now on, or none; the one that is bound already is left as it is.
+
+        The one before is closed, if it was given by its address, once the node has left it. After an error it is bound
+        as before.
+
+        Args:
+            prepare: called before the node works in the other store, which is this process's by then.
+
+        Raises:
+            SchedulerError: the other store cannot be opened, prepared or joined.
         """
         with self.lock:
+            if self._is_bound(store):
+                return
             made = self._open(store) if isinstance(store, str) else store
             if made is not None:
                 made.open()
-            before = self._store if self._address is not None else None
-            self.node.bind(made)
-            self._store, self._opened = made, made is not None
-            self._address = store if isinstance(store, str) else None
-            if before is not None:
-                before.close()
+            before = self._address, self._store, self._opened
+            self._address, self._store, self._opened = store if isinstance(store, str) else None, made, made is not None
+            try:
+                prepare()
+                self.node.bind(made, state_dir=self._state_folder(), released=_closing(before[0], before[1]))
+            except BaseException:
+                self._address, self._store, self._opened = before
+                _closing(store, made)()
+                raise
+
+    def _is_bound(self, store: TaskStore | str | None) -> bool:
+        return store == self._address if isinstance(store, str) else self._address is None and store is self._store
 
     def close(self) -> None:
         """
@@ -160,16 +178,22 @@ class Wiring:
 
     def _state_folder(self) -> Path | None:
         # Only a store that other processes reach needs locks between processes.
-        shared = self._address is not None and not self._address.startswith("memory:")
-        if not shared:
+        if self._address is None or self._address.startswith("memory:"):
             return None
-        file = self.settings.store_file
+        # The folder is the store's own, and it may have been bound late.
+        settings = self.settings.model_copy(update={"store": self._address})
+        file = settings.store_file
         if file is not None and not file.absolute().parent.is_dir():
             # The lock files beside it would make the folder, and a name mistyped would be a cluster of its own.
             raise ConfigurationError(
                 f"store: the folder {file.absolute().parent} does not exist: make it, or name another file"
             )
-        return self.settings.state_path
+        return settings.state_path
+
+
+def _closing(given: TaskStore | str | None, store: TaskStore | None) -> Callable[[], object]:
+    # One that was handed over ready-made is its owner's to close.
+    return store.close if isinstance(given, str) and store is not None else lambda: None
 
 
 def node_options(settings: Settings, *, node_id: str, state_dir: Path | None) -> NodeOptions:

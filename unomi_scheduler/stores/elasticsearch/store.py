@@ -207,7 +207,10 @@ class ElasticsearchStore:
 
     def clock(self) -> int:
         answer = self._connection.read("GET", "/_nodes/_local/stats/os", filter_path="nodes.*.timestamp")
-        return int(next(iter(answer["nodes"].values()))["timestamp"])
+        told = next(iter((answer.get("nodes") or {}).values()), None)
+        if told is None:
+            raise ConfigurationError("the server does not tell its clock")
+        return int(told["timestamp"])
 
     def check(self) -> StoreReport:
         return doctor.examine(self._connection, self._indices)

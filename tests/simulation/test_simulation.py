@@ -4,7 +4,7 @@ Seeds of the simulation, and planted faults that it must find.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from tests.simulation.world import EPOCH, Faults, World
 from unomi_scheduler.errors import InvalidTransition, StoreRefused
 from unomi_scheduler.model import DependencyPolicy, Slot, Stored, Task, TaskStatus, TimeUnit
 from unomi_scheduler.node.commits import Commits, replace_write
+from unomi_scheduler.node.core import Core
 from unomi_scheduler.node.deaths import Declare
 from unomi_scheduler.node.exclusive import FreeSlot, TakeSlot
 from unomi_scheduler.node.recovery import Recovery
@@ -99,13 +100,13 @@ class Story:
 
     def storm(self) -> None:
         """
-        Pause, kill, start again; users cancel, edit and ask for runs.
+        Pause, kill, start again, leave and come back; users cancel, edit and ask for runs.
         """
         moment = 0
         while moment < STORM:
             moment += self.rng.randrange(200, 4_000)
             self.world.run_until(moment)
-            self.rng.choice((self._pause, self._kill, self._user, self._user))()
+            self.rng.choice((self._pause, self._kill, self._user, self._user, self._rebind))()
 
     def calm(self) -> None:
         """
@@ -118,6 +119,9 @@ class Story:
 
     def _pause(self) -> None:
         self.rng.choice(self.machines).pause(self.rng.choice((300, LEASE, 2 * LEASE, 4 * LEASE)))
+
+    def _rebind(self) -> None:
+        self.rng.choice(self.machines).rebind(self.rng.choice((0, 300, LEASE)))
 
     def _kill(self) -> None:
         place = self.rng.randrange(len(self.machines))
@@ -152,7 +156,7 @@ class Story:
         After the calm: nothing stuck, nothing lost, no slot held by nobody.
         """
         for task in (self._now(task.id) for task in _tasks()):
-            running = any(machine.core.running.knows(task.claim_id) for machine in self.machines)
+            running = any(core.running.knows(task.claim_id) for core in self._cores())
             assert running or task.status is not TaskStatus.RUNNING, f"I8 {task.id} is RUNNING and nobody runs it"
             if task.periodic and task.status is not TaskStatus.CANCELLED:
                 last = task.last_execution_date or 0
@@ -165,7 +169,11 @@ class Story:
             assert self._used(slot.record), f"I8 slot {slot.record}"
 
     def _used(self, slot: Slot) -> bool:
-        return any(machine.core.lanes.holds(slot) for machine in self.machines)
+        return any(core.lanes.holds(slot) for core in self._cores())
+
+    def _cores(self) -> Iterator[Core]:
+        for machine in self.machines:
+            yield from machine.all_cores()
 
     def _now(self, task_id: str) -> Task:
         stored = self.world.store.tasks([task_id])[0]
@@ -226,7 +234,7 @@ def _the_guard_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_lease_check_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Machine, "may_start", lambda self: True)
+    monkeypatch.setattr(Machine, "may_start", lambda self, incarnation: True)
 
 
 def _unknown_claims_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,6 +218,25 @@ def test_a_scan_finds_whom_nobody_was_told_of() -> None:
     assert ["first", "last"] == _started(bench)
 
 
+def test_a_node_that_stops_wakes_whom_its_last_run_held_up() -> None:
+    """
+    Before it says that it is done; another node runs them.
+    """
+    bench = _scanless()
+    _run(bench, make_due_task(id="first", dependents=("last",)), _waiting("first"))
+    bench.post(m.StopRequested(deadline=bench.clock.now().boot + 5_000, exiting=False))
+    bench.hold = lambda command: isinstance(command, m.Ask) and getattr(command.query, "purpose", "") == "dependents"
+    bench.end(bench.starts()[0])
+    bench.settle()
+    before = [one for one in bench.given if isinstance(one, m.Stopped)]
+    bench.release()
+    bench.settle()
+
+    assert before == []
+    assert bench.task("last").status is _S.SCHEDULED
+    assert any(isinstance(one, m.Stopped) for one in bench.given)
+
+
 def test_an_edit_does_not_cost_a_claim_its_turn() -> None:
     """
     A dependent is named in a task while its claim is under way: it is claimed again at once, not after the grace.

@@ -335,7 +335,8 @@ class Core:
             self._recall(now)
             self.board.commands.extend(self.commits.flush(now))
             self.leaving.advance(now)
-        self.stopping.finish(now)
+        if not self.waiting.calling:
+            self.stopping.finish(now)
         self.board.flush_counts()
         commands, self.board.commands = self.board.commands, []
         return commands

@@ -96,7 +96,8 @@ class Timeline:
         """
         task_id = stored.record.id
         held = self._entries.get(task_id)
-        if held is not None and held.at == at and held.queue == queue and held.stored.version == stored.version:
+        if held is not None and held.at <= at and held.queue == queue and held.stored.version == stored.version:
+            # Who scheduled it here may claim it at once; a sweep that meets it later does not take that back.
             return
         self.forget(task_id)
         self._order += 1

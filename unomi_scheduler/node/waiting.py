@@ -73,6 +73,13 @@ class Waiting:
         else:
             self._called.update(dict.fromkeys(dependents, task))
 
+    @property
+    def calling(self) -> bool:
+        """
+        Whether dependents of what ended here are still to be looked at; nobody else knows of them before a scan.
+        """
+        return bool(self._called or self._calling)
+
     def next_at(self) -> int | None:
         """
         Return when the next scan begins (boot clock).

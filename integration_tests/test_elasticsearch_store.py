@@ -676,7 +676,7 @@ class TestHealth:
         assert report.problems == ()
         assert report.facts["server"].startswith(("8.", "9."))
         assert report.facts["health"] in ("green", "yellow")
-        assert "2 documents, mapping version 1" in report.facts[f"{prefix}-scheduledtask"]
+        assert "2 documents, mapping version 2" in report.facts[f"{prefix}-scheduledtask"]
 
     @pytest.mark.smoke
     def test_a_lane_sees_the_same_data(self, store: TaskStore) -> None:

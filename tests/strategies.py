@@ -51,6 +51,8 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "on_nodes": _names,
     "on_tags": _names,
     "enabled": st.booleans(),
+    "all_nodes_of": st.none() | _words,
+    "all_nodes_period": st.none() | _moments,
     "status": st.sampled_from(TaskStatus),
     "status_details": objects.filter(lambda details: "executionHistory" not in details),
     "history": st.lists(objects, max_size=HISTORY_LIMIT).map(tuple),

@@ -15,7 +15,7 @@ from tests.factories import make_due_task, make_heartbeat, make_task
 from tests.sqlite_support import DUE, by_hand, create, refusals
 from unomi_scheduler.errors import ConfigurationError, SchedulerError
 from unomi_scheduler.model import Malformed
-from unomi_scheduler.ports import Action, Result, TaskQuery, Write
+from unomi_scheduler.ports import Action, Records, Result, TaskQuery, Write
 from unomi_scheduler.stores import gate, sqlite
 from unomi_scheduler.stores.local_disk import file_system_of, on_network
 from unomi_scheduler.stores.sqlite import SqliteStore
@@ -201,6 +201,31 @@ class TestPlaces:
         assert refusals(SqliteStore(path), make_task()) == [ConfigurationError]
         with by_hand(path) as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+    def test_an_older_schema_is_upgraded(self, store: SqliteStore, path: Path) -> None:
+        """
+        The documents stay, and lists and searches go on; several openings do it once.
+        """
+        store.close()
+        with by_hand(path) as connection:
+            connection.execute("DROP INDEX tasks_listed")
+            connection.execute("DROP INDEX tasks_records")
+            connection.execute("ALTER TABLE tasks DROP COLUMN record_of")
+            connection.execute("CREATE INDEX tasks_listed ON tasks (created, id) WHERE quarantine IS NULL")
+            body = '{"itemId": "old", "taskType": "sample"}'
+            connection.execute("INSERT INTO tasks (id, body) VALUES ('old', ?)", (body,))
+            connection.execute("UPDATE meta SET value = 1 WHERE key = 'schema'")
+        before = SqliteStore(path).check().problems
+        for _ in range(2):
+            again = SqliteStore(path)
+            again.open()
+        page = again.find(TaskQuery())
+
+        assert any("start a node once" in problem for problem in before)
+        assert [task.id for task in page.list] == ["old"]
+        assert again.find(TaskQuery(records=Records.ONLY)).total_size == 0
+        assert again.check().problems == ()
+        again.close()
 
     def test_a_newer_schema(self, store: SqliteStore, path: Path) -> None:
         """

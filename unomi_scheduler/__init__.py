@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from .node.context import AsyncTaskContext, TaskContext
     from .node.executors import FunctionExecutor
     from .ports import Callback, Executor, StoreReport, TaskStore
-    from .service import Edited, NotAllScheduled, Scheduler
+    from .service import Edited, NodeRun, NotAllScheduled, Scheduler
     from .stores.documents import task_document
     from .stores.opening import examine_store
     from .stores.takeover import ImportReport, import_tasks
@@ -72,6 +72,7 @@ __all__ = [
     "InvalidTransition",
     "LeaseLost",
     "Metric",
+    "NodeRun",
     "NotAllScheduled",
     "Page",
     "Scheduler",
@@ -112,6 +113,7 @@ _HOMES = {
     "InvalidTransition": ".errors",
     "LeaseLost": ".errors",
     "Metric": ".metrics",
+    "NodeRun": ".service",
     "NotAllScheduled": ".service",
     "Page": ".model",
     "Scheduler": ".service",

@@ -148,7 +148,13 @@ class TaskBuilder:
 
     def run_on_all_nodes(self) -> TaskBuilder:
         """
-        Run on each node, executor node or not; the task then allows parallel execution.
+        Run on each node that has the executor, executor node or not; the task then allows parallel execution.
+
+        Each node runs it once in each period, counted from the creation and the initial delay for all alike; a fixed
+        delay counts as a fixed rate here. Without a period each node of that moment runs it once. A node that joins in
+        the middle of a period waits for the next; one whose last run has not ended by then skips that period. With
+        `on_nodes` or `on_tags` only those nodes run it. `Scheduler.node_runs(id)` shows what each made of it. A memory
+        task with this runs in the process that scheduled it, on a node that is no executor node as well.
         """
         return self._with(run_on_all_nodes=True, allow_parallel_execution=True)
 

@@ -113,6 +113,9 @@ class Task:
     on_nodes: tuple[str, ...] = ()
     on_tags: tuple[str, ...] = ()
     enabled: bool = True
+    # What a run record of an all-nodes task stands for: its definition, and when the period began
+    all_nodes_of: str | None = None
+    all_nodes_period: int | None = None
     # State: what runs and requests leave
     status: TaskStatus = TaskStatus.SCHEDULED
     status_details: JsonObject = field(default_factory=dict)
@@ -185,6 +188,13 @@ class Task:
         Whether only named nodes or tags may run it.
         """
         return bool(self.on_nodes or self.on_tags)
+
+    @property
+    def everywhere(self) -> bool:
+        """
+        Whether it is the definition of an all-nodes task: no node claims it, each runs it by a record of its own (P14).
+        """
+        return self.run_on_all_nodes and self.persistent and self.all_nodes_of is None
 
 
 def _shown(moment: int) -> str:

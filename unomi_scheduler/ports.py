@@ -78,6 +78,8 @@ class DueQuery:
     types to partitions);
     its due date <= `due_before` and it names `node_id` or one of `tags` as target;
     its due date <= `overdue_before` and it has no target (any partition, or none).
+    The definition of an all-nodes task has the due date `EVERYWHERE_DUE`, so it is in the answer to every node that may
+    run it, ahead of all else.
     `after` is the cursor of an earlier answer: only what sorts behind it.
     """
 
@@ -104,11 +106,23 @@ class OwnedQuery:
     after: str | None = None
 
 
+class Records(Enum):
+    """
+    What a list does with the run records of all-nodes tasks.
+    """
+
+    HIDDEN = "hidden"
+    SHOWN = "shown"
+    """They stand among the other tasks."""
+    ONLY = "only"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQuery:
     """
     What a list shows: filters combine; `limit` -1 means all up to the store's cap (10,000).
 
+    `records` says what becomes of run records; `record_of` leaves only those of one definition.
     `sort_by` is a Python field name of `SORT_FIELDS`; ties go by id; None sorts first ascending and last descending.
     """
 
@@ -118,6 +132,8 @@ class TaskQuery:
     limit: int = 50
     sort_by: str = "creation_date"
     descending: bool = False
+    records: Records = Records.HIDDEN
+    record_of: str | None = None
 
 
 SORT_FIELDS = (
@@ -153,8 +169,8 @@ class StoreReport:
     What `doctor` shows of a store: facts by name, and problems each with what to do.
 
     What a single store cannot judge stands beside them: its clock (epoch ms) at the look, the nodes that no peer
-    declared dead, and by type how many tasks have been due for `OVERDUE` without a claim. `quarantined` counts the
-    documents that are no tasks; the problems name some of them.
+    declared dead, and by type how many tasks that can be claimed have been due for `OVERDUE` without a claim.
+    `quarantined` counts the documents that are no tasks; the problems name some of them.
     """
 
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -113,4 +113,5 @@ def task_query(req: falcon.Request) -> dict[str, Any]:
         "offset": whole_number(req, "offset", default=0, least=0),
         "limit": whole_number(req, "limit", default=DEFAULT_LIMIT, least=ALL),
         "sort_by": sort_by(req),
+        "records": flag(req, "records"),
     }

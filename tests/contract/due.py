@@ -36,6 +36,7 @@ from unomi_scheduler.ports import (
     TaskStore,
 )
 from unomi_scheduler.rules.placement import partition_of
+from unomi_scheduler.rules.readiness import EVERYWHERE_DUE
 
 
 class DueContract:
@@ -55,6 +56,24 @@ class DueContract:
         found = store.find_due(due_query())
         assert [first.id, "a", "b"] == ids(found)
         assert found.after is None
+
+    def test_definitions_for_all_nodes_come_first_and_to_everybody(self, store: TaskStore) -> None:
+        """
+        Whatever the share, and with the least that a query may ask for; those that are not active come to nobody.
+        """
+        everyone = make_due_task(run_on_all_nodes=True, next_scheduled_execution=NOW + 10**9)
+        others = (
+            evolve(everyone, id="disabled", enabled=False),
+            evolve(everyone, id="over", status=TaskStatus.COMPLETED),
+            evolve(everyone, id="named", on_nodes=("node-x",)),
+            evolve(everyone, id="foreign", task_type="unknown"),
+        )
+        put(store, *others, everyone, due := make_due_task())
+        nobody = due_query(shares=(), overdue_before=EVERYWHERE_DUE)
+
+        assert [everyone.id, due.id] == ids(store.find_due(due_query()))
+        assert [everyone.id] == ids(store.find_due(nobody))
+        assert ["named", everyone.id] == sorted(ids(store.find_due(replace(nobody, node_id="node-x"))))
 
     def test_found_tasks_carry_their_version(self, store: TaskStore) -> None:
         """

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from unomi_scheduler.model import (
     TotalRelation,
 )
 from unomi_scheduler.ports import (
+    Records,
     TaskQuery,
     TaskStore,
 )
@@ -38,6 +40,28 @@ class ListContract:
         assert store.find(TaskQuery(status=TaskStatus.FAILED)).total_size == 2
         assert store.find(TaskQuery(task_type="a")).total_size == 2
         assert store.find(TaskQuery()).total_size == 3
+
+    def test_run_records_are_listed_only_when_asked_for(self, store: TaskStore) -> None:
+        """
+        Beside the others, alone, or those of one definition; filters combine as ever.
+        """
+        plain = make_task(id="a")
+        first, second = (
+            make_task(id=name, all_nodes_of=name[0], run_on_all_nodes=True, all_nodes_period=NOW, status=status)
+            for name, status in (("x@n", TaskStatus.COMPLETED), ("y@n", TaskStatus.FAILED))
+        )
+        put(store, second, first, plain)
+        by_id = TaskQuery(sort_by="id")
+        found = {
+            records: store.find(replace(by_id, records=records, status=status))
+            for records, status in ((Records.HIDDEN, None), (Records.SHOWN, None), (Records.ONLY, TaskStatus.FAILED))
+        }
+        of_one = store.find(replace(by_id, record_of="x"))
+
+        assert ((plain,), 1) == (found[Records.HIDDEN].list, found[Records.HIDDEN].total_size)
+        assert ((plain, first, second), 3) == (found[Records.SHOWN].list, found[Records.SHOWN].total_size)
+        assert ((second,), 1) == (found[Records.ONLY].list, found[Records.ONLY].total_size)
+        assert ((first,), 1) == (of_one.list, of_one.total_size)
 
     def test_pages_follow_each_other(self, store: TaskStore) -> None:
         """

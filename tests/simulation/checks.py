@@ -67,6 +67,14 @@ class Checks:
         self._legal(before, task)
         self._fence(before, task)
         self._commit(before, task)
+        self._turn(before, task)
+
+    def _turn(self, before: Task, task: Task) -> None:
+        earlier, later = before.all_nodes_period or 0, task.all_nodes_period or 0
+        waits = before.status is TaskStatus.SCHEDULED and before.failure_count > 0
+        unfinished = waits or before.status in (TaskStatus.RUNNING, TaskStatus.CRASHED)
+        if later < earlier or (later > earlier and unfinished):
+            self.fail(f"I9 {task.id}: period {earlier} -> {later} on {before.status}")
 
     def _legal(self, before: Task, task: Task) -> None:
         if not _reachable(before.status, task.status):

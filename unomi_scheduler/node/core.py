@@ -13,7 +13,7 @@ from typing import Any
 from ..clock import Instant
 from ..errors import InvalidTask, SchedulerError
 from ..metrics import Metrics
-from ..model import Heartbeat, Slot, Stored, Task
+from ..model import Heartbeat, Page, Slot, Stored, Task
 from ..ports import Found
 from .board import Board
 from .clockwatch import ClockWatch
@@ -21,6 +21,8 @@ from .commits import Change, Commits
 from .complaints import and_more
 from .dependents import PURPOSE as DEPENDENTS
 from .discovery import Discovery
+from .everywhere import PURPOSE as EVERYWHERE
+from .everywhere import Everywhere
 from .exclusive import Lanes
 from .leaving import Leaving
 from .local import Locals
@@ -32,6 +34,7 @@ from .messages import (
     AskDue,
     AskHeartbeats,
     AskOwned,
+    AskRecords,
     AskSlots,
     AskTasks,
     AskUnplaced,
@@ -51,6 +54,7 @@ from .messages import (
     TimerFired,
 )
 from .options import NodeOptions
+from .records import Records
 from .recovery import Recovery
 from .running import Phase, Running
 from .runs import Pool, RunEnded, RunReported, Signal
@@ -94,8 +98,10 @@ class Core:
         self.members = Membership(options.node_id, incarnation, lease_millis=options.lease_millis)
         self.running = Running(self.board)
         self.lanes = Lanes(self.board, self.running)
-        self.discovery = Discovery(self.board, self.members)
+        self.everywhere = Everywhere(self.board, self.running)
+        self.discovery = Discovery(self.board, self.members, self.everywhere)
         self.recovery = Recovery(self.board, self.members, self.running)
+        self.records = Records(self.board, self.members, self.everywhere)
         self.waiting = Waiting(self.board)
         self.locals = Locals(self.board, memory)
         self.stopping = Stopping(self.board, self.running, self.locals)
@@ -106,6 +112,16 @@ class Core:
         self.board.wake = self.waiting.wake
         self._unplaced_next = 0
         self._recalled = 0
+        self._takers: dict[str, Callable[[Any, Sequence[Any], Instant], None]] = {
+            DEPENDENTS: lambda ids, answer, now: self.locals.free(self.locals.dependents.read(ids, answer, now)),
+            "dependencies": self.waiting.read,
+            "dependents": lambda ids, answer, _: self.waiting.woken(ids, answer),
+            "lane": self.lanes.checked,
+            "check": self._checked,
+            EVERYWHERE: self.everywhere.read,
+            "records": self.records.read,
+        }
+        """Who takes tasks that were read, by the purpose of the question; any other settles writes."""
         self._handlers: dict[type, Callable[[Any, Instant], None]] = {
             Committed: self._committed,
             Answered: self._answered,
@@ -122,7 +138,7 @@ class Core:
             RunReported: self._run_reported,
         }
 
-    def hand_over_to(self, successor: Core) -> None:
+    def hand_over_to(self, successor: Core, now: Instant) -> None:
         """
         Give the memory tasks, and what is known of executors, to the core that takes the place of this one.
         """
@@ -131,6 +147,7 @@ class Core:
             core.locals.move_to(core.board)
             core.stopping.local = core.locals
         successor.board.executors = self.board.executors
+        successor.everywhere.able(self.board.executors, now.wall)
 
     # --- events
 
@@ -174,6 +191,7 @@ class Core:
 
     def _executors_changed(self, event: ExecutorsChanged, now: Instant) -> None:
         self.board.executors = event.executors
+        self.everywhere.able(event.executors, now.wall)
         self.members.changed = True
         self.discovery.hurry()
         self.locals.arm_all(now)
@@ -234,6 +252,8 @@ class Core:
                 self._unplaced_next = now.boot + ADOPT_AGAIN
         elif isinstance(query, AskWaiting) and isinstance(answer, Found):
             self._ask(*self.waiting.found(query, answer, now))
+        elif isinstance(query, AskRecords) and isinstance(answer, Page):
+            self.records.found(answer, now)
         elif isinstance(query, AskClock) and isinstance(answer, int):
             self.clock.told(answer, sent=event.sent, now=now)
         elif isinstance(answer, Sequence):
@@ -248,22 +268,18 @@ class Core:
             self._slots(query, answer, sent, now)
 
     def _tasks(self, query: AskTasks, answer: Sequence[Any], now: Instant) -> None:
-        if query.purpose == DEPENDENTS:
-            self.locals.free(self.locals.dependents.read(query.ids, answer, now))
-        elif query.purpose == "dependencies":
-            self.waiting.read(query.ids, answer, now)
-        elif query.purpose == "dependents":
-            self.waiting.woken(query.ids, answer)
-        elif query.purpose == "lane":
-            self.lanes.checked(query.ids, answer, now)
-        elif query.purpose == "check":
-            for stored in answer:
-                if stored is not None and isinstance(stored.record, Task):
-                    self.running.changed(stored)
-        else:
-            for task_id, stored in zip(query.ids, answer, strict=True):
-                task = stored if stored is not None and isinstance(stored.record, Task) else None
-                self.commits.read(Task, task_id, task, now)
+        take = self._takers.get(query.purpose)
+        if take is not None:
+            take(query.ids, answer, now)
+            return
+        for task_id, stored in zip(query.ids, answer, strict=True):
+            task = stored if stored is not None and isinstance(stored.record, Task) else None
+            self.commits.read(Task, task_id, task, now)
+
+    def _checked(self, _ids: Sequence[str], answer: Sequence[Any], _now: Instant) -> None:
+        for stored in answer:
+            if stored is not None and isinstance(stored.record, Task):
+                self.running.changed(stored)
 
     def _heartbeats(self, query: AskHeartbeats, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
         if query.purpose == "settle" and query.ids is not None:
@@ -307,6 +323,8 @@ class Core:
     def _tasks_unread(self, query: AskTasks, now: Instant) -> None:
         if query.purpose == DEPENDENTS:
             self.locals.dependents.unread()
+        elif query.purpose == EVERYWHERE:
+            self.everywhere.failed(query.ids)
         elif query.purpose in ("dependencies", "dependents"):
             self.waiting.unread(now)
         elif query.purpose == "lane":
@@ -350,16 +368,18 @@ class Core:
         if not board.may_act(now.boot):
             return
         self._ask(*self.lanes.advance(now, lambda pool: self._local_room(pool, now)))
+        self.everywhere.advance(now, lambda pool: self._room(pool, now))
         for pool in Pool:
-            room = min(
-                self.running.room(pool, now.boot) - self.locals.occupied[pool],
-                MOST_CLAIMS - self.commits.claims_waiting,
-            )
+            room = self._room(pool, now)
             if room <= 0:
                 continue
             for entry in board.timeline.due(pool, now.wall, most=room):
                 if not self._under_way(entry.stored.record.id):
                     self.running.begin(entry.stored, claim_id=board.fresh_id(), pool=pool)
+
+    def _room(self, pool: Pool, now: Instant) -> int:
+        free = self.running.room(pool, now.boot) - self.locals.occupied[pool]
+        return min(free, MOST_CLAIMS - self.commits.claims_waiting)
 
     def _recall(self, now: Instant) -> None:
         stuck = any(
@@ -382,7 +402,7 @@ class Core:
         if self.leaving.begun:
             return
         self._ask(self.discovery.ask(now), *self.recovery.ask(now), *self.waiting.ask(now))
-        self._ask(self.locals.dependents.ask(now))
+        self._ask(self.locals.dependents.ask(now), *self.everywhere.ask(now), *self.records.ask(now))
         if self.watching.due(now):
             self._check_runs(now)
         self._ask(*self.watching.ask(now), self.clock.ask(now))
@@ -415,7 +435,8 @@ class Core:
         times = [
             self.discovery.next_at(), self.recovery.next_at(),
             self.lanes.next_at(now, lambda pool: self._local_room(pool, now)), self.waiting.next_at(),
-            self.locals.dependents.next_at(), self.watching.next_at(), self.clock.next_at(),
+            self.locals.dependents.next_at(), self.everywhere.next_at(now), self.records.next_at(),
+            self.watching.next_at(), self.clock.next_at(),
         ]  # fmt: skip
         for pool in Pool:
             due = self.board.timeline.next_at(pool)

@@ -117,7 +117,7 @@ class Cores:
             return
         former = self.former[self.binding] = self.current
         self.current, self.binding = self._unbound(MemoryTable()), UNBOUND
-        former.hand_over_to(self.current)
+        former.hand_over_to(self.current, now)
         if self._stop is not None:
             self.current.handle(self._stop, now)
 

@@ -12,9 +12,10 @@ from ..errors import SchedulerError
 from ..model import Stored, Task
 from ..ports import DueQuery, Found
 from ..rules.placement import partition_of, share_of, targets
-from ..rules.readiness import ALWAYS_DUE, due_at
+from ..rules.readiness import ALWAYS_DUE, EVERYWHERE_DUE, due_at
 from .adoption import adopt, set_aside
 from .board import Board
+from .everywhere import Everywhere
 from .membership import Membership
 from .messages import AskDue
 from .sweeps import Step, Sweeps
@@ -37,9 +38,10 @@ class Discovery:
     One sweep after another through the due work of this node's share, by due date, and the share itself.
     """
 
-    def __init__(self, board: Board, members: Membership) -> None:
+    def __init__(self, board: Board, members: Membership, everywhere: Everywhere) -> None:
         self.board = board
         self.members = members
+        self.everywhere = everywhere
         self._candidates: dict[str, frozenset[str]] = {}
         self._sweeps = Sweeps()
         self._asked: Step | None = None
@@ -65,11 +67,16 @@ class Discovery:
     def _able(self, task_type: str) -> bool:
         return self.board.options.executor_node and task_type in self.board.executors
 
+    def _takes(self, task: Task) -> bool:
+        # A node that is no executor node runs what is for all nodes, and nothing else.
+        able = self.board.options.executor_node or task.run_on_all_nodes
+        return able and task.task_type in self.board.executors
+
     def mine(self, task: Task) -> bool:
         """
-        Tell whether a task is this node's to claim at once: in its share, targeted, or crashed.
+        Tell whether a task is this node's to claim at once: in its share, targeted, crashed, or for all nodes.
         """
-        if task.targeted:
+        if task.targeted or task.everywhere:
             return True
         return partition_of(task) in share_of(self.board.options.node_id, self.candidates(task.task_type))
 
@@ -81,7 +88,9 @@ class Discovery:
         """
         due = due_at(task)
         options = self.board.options
-        if due is None or not self._able(task.task_type):
+        if due is None or not self._takes(task):
+            return None
+        if task.all_nodes_of is not None and not self.everywhere.admits(task, now):
             return None
         if not targets(task, node_id=options.node_id, tags=options.tags):
             return None
@@ -91,8 +100,13 @@ class Discovery:
 
     def offer(self, stored: Stored[Task], now: int, *, own: bool = False) -> None:
         """
-        Put a task on the timeline if this node may run it, or take it off.
+        Put a task on the timeline if this node may run it, or take it off. A definition for all nodes stands on none.
         """
+        if stored.record.everywhere:
+            self.everywhere.note(stored, own=own)
+            return
+        if stored.record.all_nodes_of is not None:
+            self.everywhere.recorded(stored, now)
         at = self.claim_at(stored.record, own=own, now=now)
         timeline = self.board.timeline
         if at is None:
@@ -111,7 +125,7 @@ class Discovery:
         """
         board = self.board
         types = frozenset(board.executors)
-        if self._asked is not None or board.stopping or not board.options.executor_node or not types:
+        if self._asked is not None or board.stopping or not types:
             return None
         if not board.lease_held(now.boot):
             return None
@@ -140,7 +154,7 @@ class Discovery:
         """
         Return when the next sweep begins (boot clock).
         """
-        idle = self._asked is not None or not self.board.options.executor_node or not self.board.executors
+        idle = self._asked is not None or not self.board.executors
         return None if idle else self._sweeps.began + self.interval
 
     def hurry(self) -> None:
@@ -152,7 +166,9 @@ class Discovery:
     def _query(self, step: Step, now: Instant) -> DueQuery:
         options = self.board.options
         groups: dict[frozenset[int], set[str]] = {}
-        for task_type in step.types:
+        # What is for all nodes needs no share: its definition comes with each search, its records name their node.
+        nothing_else = not options.executor_node
+        for task_type in () if nothing_else else step.types:
             share = share_of(options.node_id, self.candidates(task_type))
             groups.setdefault(share, set()).add(task_type)
         return DueQuery(
@@ -161,7 +177,7 @@ class Discovery:
             shares=tuple((frozenset(names), share) for share, names in groups.items() if share),
             task_types=step.types,
             due_before=now.wall + LOOK_AHEAD,
-            overdue_before=ALWAYS_DUE if step.own_only else now.wall - GRACE,
+            overdue_before=EVERYWHERE_DUE if nothing_else else ALWAYS_DUE if step.own_only else now.wall - GRACE,
             limit=PAGE,
             after=step.after,
         )
@@ -176,6 +192,8 @@ class Discovery:
         after = found.after if isinstance(found.after, tuple) else None
         if asked is not None:
             self._sweeps.answered(asked, after)
+            if asked.after is None and asked.types >= self.board.executors.keys():
+                self._compare(found)
         timeline = self.board.timeline
         for stored in self._for_me(found, more=after is not None):
             if not timeline.outdated(stored) and not skip(stored.record.id):
@@ -193,6 +211,12 @@ class Discovery:
         for task_type in {stored.record.task_type for stored in found.tasks}:
             (plenty.add if more and own[task_type] >= ENOUGH else plenty.discard)(task_type)
         return [stored for stored, is_own in judged if is_own or stored.record.task_type not in plenty]
+
+    def _compare(self, found: Found) -> None:
+        # Definitions come first: a page that ends among them does not show them all.
+        definitions = [stored.record for stored in found.tasks if stored.record.everywhere]
+        if found.after is None or len(definitions) < len(found.tasks):
+            self.everywhere.swept(one.id for one in definitions)
 
     def failed(self, error: SchedulerError) -> None:
         """

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..clock import Clock
 from ..errors import SchedulerError, StoreUnavailable
-from ..ports import Outcome, Result, TaskStore
+from ..ports import Outcome, Records, Result, TaskQuery, TaskStore
 from ..stores.homes import wherever
 from . import messages as m
 
@@ -110,5 +110,6 @@ QUESTIONS: dict[type, Callable[[TaskStore, Any], Any]] = {
     m.AskSlots: _slots,
     m.AskUnplaced: lambda store, query: store.find_unplaced(limit=query.limit),
     m.AskWaiting: _waiting,
+    m.AskRecords: lambda store, _: store.find(TaskQuery(records=Records.ONLY, limit=-1, sort_by="id")),
     m.AskClock: lambda store, _: store.clock(),
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..clock import Instant
 from ..errors import SchedulerError
-from ..model import Heartbeat, Slot, Stored, Task
+from ..model import Heartbeat, Page, Slot, Stored, Task
 from ..ports import DueQuery, Found, Outcome, OwnedQuery, Write
 from .runs import ExecutorInfo, ReportRefused, ReportStored, RunEnded, RunReported, StartRun, TellRun
 
@@ -89,14 +89,21 @@ class AskWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class AskRecords:
+    """
+    Search for the run records of all-nodes tasks; the answer is a page.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class AskClock:
     """
     Read the store's clock.
     """
 
 
-Query = AskDue | AskOwned | AskTasks | AskHeartbeats | AskSlots | AskUnplaced | AskWaiting | AskClock
-Answer = Found | Sequence[Stored[Task] | Stored[Heartbeat] | Stored[Slot] | object | None] | int
+Query = AskDue | AskOwned | AskTasks | AskHeartbeats | AskSlots | AskUnplaced | AskWaiting | AskRecords | AskClock
+Answer = Found | Page | Sequence[Stored[Task] | Stored[Heartbeat] | Stored[Slot] | object | None] | int
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,13 @@ class Running:
         return self.occupied[pool] >= self.board.slots[pool]
 
     def begin(
-        self, stored: Stored[Task], *, claim_id: str, pool: Pool, over: Callable[[Run], None] | None = None
+        self,
+        stored: Stored[Task],
+        *,
+        claim_id: str,
+        pool: Pool,
+        over: Callable[[Run], None] | None = None,
+        change: type[Claim] = Claim,
     ) -> None:
         """
         Claim a task and, once the claim is acknowledged, start its run. `over` is called when the run is settled.
@@ -143,7 +149,7 @@ class Running:
         self._runs[claim_id] = run
         self._tasks[run.task_id] = run
         self.occupied[pool] += 1
-        self.board.commits.submit(Claim(self, run))
+        self.board.commits.submit(change(self, run))
 
     def claimed(self, run: Run, now: Instant) -> None:
         """

@@ -201,8 +201,11 @@ class Node:
     def offer(self, stored: Stored[Task]) -> None:
         """
         Take a hint: this process scheduled or changed a stored task.
+
+        Of a task for all nodes it hears before its start as well: the process that scheduled it takes part from the
+        first period.
         """
-        if self.running:
+        if self.running or stored.record.everywhere:
             self._inbox.put(m.Offered(stored))
 
     def recover(self) -> None:

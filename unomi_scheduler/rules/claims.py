@@ -43,7 +43,7 @@ def claimable(task: Task, *, now: int) -> bool:
     Tell whether the task is due and in a state that a claim may leave.
     """
     due = due_at(task)
-    return due is not None and due <= now and allows(task.status, TaskStatus.RUNNING)
+    return due is not None and not task.everywhere and due <= now and allows(task.status, TaskStatus.RUNNING)
 
 
 def hands_checkpoint(task: Task) -> bool:

@@ -20,11 +20,14 @@ RETRIED = "RETRIED"
 
 def entry(task: Task, kind: str, *, at: int, node_id: str | None, **more: Json) -> JsonObject:
     """
-    Return a history entry: what, when, where, and, while the task runs, the claim and the fence of that run.
+    Return a history entry: what, when, where, while the task runs the claim and the fence of that run, and of a run
+    record the period that it stood for.
     """
     made: dict[str, Json] = {"timestamp": to_iso(at), "status": kind, "nodeId": node_id, **more}
     if task.claim_id and task.status is TaskStatus.RUNNING:
         made |= {"claimId": task.claim_id, "fence": task.fence}
+    if task.all_nodes_period is not None:
+        made["period"] = to_iso(task.all_nodes_period)
     return made
 
 

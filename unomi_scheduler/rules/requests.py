@@ -105,7 +105,9 @@ def run_now(task: Task, *, now: int) -> Task:
     """
     Return the task with a request to run at once, beside its schedule (P14); a running task runs once more afterwards.
     """
-    asked = {"run_requests": task.run_requests + 1, "run_requested_at": task.run_requested_at or now, "enabled": True}
+    # No claim consumes the request of an all-nodes task: each node runs once for the newest one.
+    since = None if task.everywhere else task.run_requested_at
+    asked = {"run_requests": task.run_requests + 1, "run_requested_at": since or now, "enabled": True}
     if task.status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
         return advance(task, TaskStatus.SCHEDULED, next_scheduled_execution=None, **asked)
     if task.status in (TaskStatus.CANCELLED, TaskStatus.WAITING):

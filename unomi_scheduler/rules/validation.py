@@ -54,8 +54,14 @@ def _numbers(task: Task) -> None:
 def _combinations(task: Task) -> None:
     _require(not (task.one_shot and task.period), "period", task.period, "0 for a one-shot task")
     if task.run_on_all_nodes:
-        _require(task.allow_parallel_execution, "run on all nodes", task.id, "a task that allows parallel execution")
-        _require(not task.one_shot, "run on all nodes", task.id, "a task that is not one-shot")
+        _require(
+            task.allow_parallel_execution, "run on all nodes", f"task {task.id}, of which one may run at a time",
+            "a task that allows parallel execution, as the nodes run it beside each other",
+        )  # fmt: skip
+        _require(
+            not task.one_shot, "run on all nodes", f"one-shot task {task.id}",
+            "a task that is not one-shot: leave that out, without a period each node runs it once",
+        )  # fmt: skip
     _require(task.persistent or not task.system_task, "system task", task.id, "a persistent task")
 
 
@@ -69,6 +75,11 @@ def check_dependencies(task: Task, known: Mapping[str, Task]) -> None:
     for dependency in task.depends_on:
         if dependency != task.id and dependency not in known:
             raise InvalidTask(f"Task {task.id}: dependency not found: {dependency}")
+        if dependency != task.id and known[dependency].everywhere and known[dependency].periodic:
+            raise InvalidTask(
+                f"Task {task.id}: cannot wait for {dependency}, which runs on all nodes in each period and is never "
+                "done; depend on one without a period, or on a task of its own"
+            )
     seen: set[str] = set()
     pending = list(task.depends_on)
     while pending:

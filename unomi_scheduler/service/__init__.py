@@ -4,4 +4,5 @@ The service: the `Scheduler` and its parts (making, changing and reading tasks; 
 
 from .changing import Edited as Edited
 from .creation import NotAllScheduled as NotAllScheduled
+from .everywhere import NodeRun as NodeRun
 from .scheduler import Scheduler as Scheduler

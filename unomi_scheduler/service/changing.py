@@ -13,10 +13,12 @@ from ..metrics import Metric
 from ..model import Task, TaskStatus
 from ..ports import TaskStore
 from ..rules import requests
+from ..rules.everywhere import ENDED
 from . import edits
 from .definitions import checked, edit_values
 from .dependents import Dependents
 from .edits import Rule
+from .everywhere import follow
 from .purge import purge
 from .reading import Reading
 from .wiring import Wiring
@@ -53,6 +55,8 @@ class Changing(Reading):
         """
         Cancel a task for good, and tell its run to stop; answer whether that changed something.
 
+        With a task for all nodes its open run records are cancelled too, on each node.
+
         Raises:
             TaskNotFound: no task has this id.
             Conflict, StoreUnavailable: the request was not written, or it is not known.
@@ -64,13 +68,14 @@ class Changing(Reading):
         Cancel as `cancel_task` does, and return the task.
         """
         now = self._now()
-        edited = self._request(
-            task_id,
-            lambda task: requests.cancel(task, now=now, node_id=self.node_id),
-            strict=strict,
-            metric=Metric.CANCELLED,
-        )
+
+        def rule(task: Task) -> Task:
+            return requests.cancel(task, now=now, node_id=self.node_id)
+
+        edited = self._request(task_id, rule, strict=strict, metric=Metric.CANCELLED)
         self._end(edited.task)
+        if edited.changed and edited.task.everywhere:
+            follow(self._bound(task_id), task_id, lambda record_id: self._change(record_id, _open_only(rule)))
         return edited
 
     def retry_task(self, task_id: str, reset_failure_count: bool = False, *, strict: bool = False) -> bool:  # noqa: FBT001, FBT002 - the original's argument
@@ -175,9 +180,12 @@ class Changing(Reading):
         if node.memory_get(task_id) is not None:
             node.memory_delete(task_id, mark)
         else:
-            marked = edits.delete(self._bound(task_id), task_id, mark)
+            store = self._bound(task_id)
+            marked = edits.delete(store, task_id, mark)
             node.offer(marked)
             self._end(marked.record)
+            if marked.record.everywhere:
+                follow(store, task_id, lambda record_id: node.offer(edits.delete(store, record_id, mark)))
         if cancelled:
             self._wiring.metrics.add(Metric.CANCELLED)
 
@@ -237,8 +245,9 @@ class Changing(Reading):
         if store is not None and task.persistent:
             self._dependents.ended(store, task)
 
-    def _now(self) -> int:
-        return self._wiring.clock.now().wall
+
+def _open_only(rule: Rule) -> Rule:
+    return lambda task: task if task.status in ENDED else rule(task)
 
 
 def _edited(task: Task, values: dict[str, Any], now: int) -> Task:

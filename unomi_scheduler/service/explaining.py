@@ -11,6 +11,7 @@ from ..model import Heartbeat, Slot, Task, TaskStatus
 from ..rules.placement import targets
 from ..rules.readiness import due_at
 from ..timestamps import to_iso
+from .everywhere import NodeRun, told
 from .obstacles import candidates, waiting
 
 
@@ -18,7 +19,8 @@ from .obstacles import candidates, waiting
 class View:
     """
     What is known around a task when it is explained. `nodes` are not declared dead; `slot` is that of its type;
-    `dependencies` are those it waits for, None where there is no such task; `now` is the store's clock.
+    `dependencies` are those it waits for, None where there is no such task; `runs` is what each node made of an
+    all-nodes task; `now` is the store's clock.
     """
 
     now: int
@@ -31,6 +33,7 @@ class View:
     slot: Slot | None = None
     dependencies: Mapping[str, Task | None] = field(default_factory=dict)
     max_clock_offset: int = 1_000
+    runs: Mapping[str, NodeRun] = field(default_factory=dict)
 
 
 def explain(task: Task, view: View) -> tuple[str, ...]:
@@ -51,7 +54,9 @@ def _reasons(task: Task, view: View) -> Iterator[str]:
     yield from _state(task)
     if task.status is TaskStatus.WAITING:
         yield from waiting(task, view.dependencies, view.now)
-    if due_at(task) is not None:
+    if task.everywhere:
+        yield from told(task, view.runs)
+    elif due_at(task) is not None:
         yield from _due(task, view)
 
 

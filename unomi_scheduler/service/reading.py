@@ -5,13 +5,14 @@ Reading: what users see of tasks, nodes and metrics.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import InvalidTask, SchedulerError, TaskNotFound
 from ..model import Heartbeat, JsonObject, Malformed, Misplaced, Page, Slot, Task, TaskStatus
-from ..ports import LIST_CAP, StoreReport, TaskQuery
+from ..ports import LIST_CAP, Records, StoreReport, TaskQuery
 from ..stores.homes import find
+from .everywhere import NodeRun, as_shown, node_runs, own_run, read_records
 from .explaining import View, explain
 from .listing import in_order, list_tasks, query_of
 from .queueing import with_waits
@@ -97,6 +98,7 @@ class Reading:
         offset: int = 0,
         limit: int = 50,
         sort_by: str | None = None,
+        records: bool = False,
     ) -> Page:
         """
         Return one page of the tasks that match, memory tasks and stored ones as one list.
@@ -104,13 +106,36 @@ class Reading:
         Args:
             limit: -1 means all, up to 10,000.
             sort_by: `field`, `field:asc` or `field:desc`; by default the oldest come first.
+            records: list the run records of all-nodes tasks too.
 
         Raises:
             InvalidTask: the status or the field is unknown, or a number is out of range.
         """
         query = query_of(status=status, task_type=task_type, offset=offset, limit=limit, sort_by=sort_by)
+        query = replace(query, records=Records.SHOWN if records else Records.HIDDEN)
         page = list_tasks(query, memory=self._wiring.node.memory_tasks(), store=self._wiring.store())
         return replace(page, list=tuple(self._shown(page.list)))
+
+    def node_runs(self, task_id: str) -> Mapping[str, NodeRun]:
+        """
+        Return what each node made of an all-nodes task, by node id; of a memory task, what this process did.
+
+        Raises:
+            TaskNotFound: no task has this id.
+            InvalidTask: it does not run on all nodes.
+        """
+        memory = self._wiring.node.memory_get(task_id)
+        task = memory if memory is not None else self._stored(task_id)
+        if memory is not None and task.run_on_all_nodes:
+            return {self.node_id: own_run(task, node_id=self.node_id, alive=self._wiring.node.running)}
+        if not task.everywhere:
+            raise InvalidTask(f"Task {task_id} does not run on all nodes; only such a task has a run for each")
+        return self._node_runs(task)
+
+    def _node_runs(self, definition: Task) -> Mapping[str, NodeRun]:
+        store, nodes = self._wiring.store(), self.nodes()
+        records = read_records(store, definition.id, (one.node_id for one in nodes)) if store is not None else []
+        return node_runs(definition, records=records, nodes=nodes, now=self._now())
 
     def history(self, task_id: str) -> tuple[JsonObject, ...]:
         """
@@ -192,20 +217,24 @@ class Reading:
         return record
 
     def _shown(self, tasks: Sequence[Task]) -> list[Task]:
-        wiring = self._wiring
-        now = wiring.clock.now().wall
+        wiring, now = self._wiring, self._now()
+        tasks = [as_shown(task, now=now) for task in tasks]
         return with_waits(tasks, memory=wiring.node.memory_tasks(), store=wiring.store(), now=now)
+
+    def _now(self) -> int:
+        return self._wiring.clock.now().wall
 
     def _view(self, task: Task) -> View:
         wiring = self._wiring
         store = wiring.store()
         return View(
-            now=store.clock() if store is not None else wiring.clock.now().wall,
+            now=store.clock() if store is not None else self._now(),
             node_id=self.node_id,
             tags=wiring.settings.tags,
             running=wiring.node.running,
             executor_node=self.executor_node,
             nodes=self.nodes(),
+            runs=self._node_runs(task) if task.everywhere else {},
             local_types=wiring.registry.types(),
             slot=self._slot(task),
             dependencies=self._dependencies(task),

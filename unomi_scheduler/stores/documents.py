@@ -64,6 +64,7 @@ _NULLABLE = tuple(
         "executing_node_id",
         "owner_incarnation",
         "claim_id",
+        "all_nodes_of",
     )
 )
 _DATED = tuple((name, wire_name(name)) for name in sorted(DATES - {"creation_date"}))

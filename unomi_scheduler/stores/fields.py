@@ -25,7 +25,8 @@ class SearchFields(NamedTuple):
     """
     One task's search fields; dates are epoch milliseconds, lists of names are JSON texts (`name_in` looks into them).
 
-    `waiting_on` is None unless the task is enabled and WAITING; `quarantine` is the reason of a quarantine.
+    `waiting_on` is None unless the task is enabled and WAITING; `quarantine` is the reason of a quarantine;
+    `record_of` is set in the run records of all-nodes tasks.
     """
 
     task_type: str | None = None
@@ -43,6 +44,7 @@ class SearchFields(NamedTuple):
     successes: int | None = None
     deleting: bool = False
     quarantine: str | None = None
+    record_of: str | None = None
 
 
 def name_in(name: str) -> str:
@@ -90,6 +92,7 @@ def _of_task(task: Task) -> SearchFields:
         task.failure_count,
         task.success_count,
         task.delete_requested,
+        record_of=task.all_nodes_of,
     )
 
 
@@ -116,6 +119,7 @@ def fields_of_document(document: JsonObject) -> SearchFields:
         successes=_number(document.get("successCount")),
         deleting=document.get("deleteRequested") is True,
         quarantine=_text(document.get("quarantineReason")),
+        record_of=_text(document.get("allNodesOf")),
     )
 
 

@@ -33,6 +33,7 @@ from ..ports import (
     TaskQuery,
     Write,
 )
+from ..rules.readiness import ALWAYS_DUE
 from .batches import Kind, body_of, check_batch, kind_of
 from .bodies import found, read_heartbeats, read_slots, read_task, stored_task
 from .fields import fields_of, fields_of_document
@@ -173,7 +174,8 @@ class MemoryStore:
             counts = {kind.value: str(len(rows)) for kind, rows in self._data.rows.items()}
             tasks = sorted(self._data.rows[Kind.TASKS].items())
         aside = [(task_id, row.fields.quarantine) for task_id, row in tasks if row.fields.quarantine is not None]
-        late = [row.fields for _, row in tasks if row.fields.due is not None and row.fields.due <= now - OVERDUE]
+        dated = [(row.fields.due, row.fields) for _, row in tasks if row.fields.due is not None]
+        late = [fields for due, fields in dated if ALWAYS_DUE <= due <= now - OVERDUE]
         unread = self.find_unplaced(limit=len(tasks)).malformed
         return StoreReport(
             facts={"store": "memory", "identity": self._data.identity, **counts},

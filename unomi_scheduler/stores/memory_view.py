@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..model import TaskStatus, Version
-from ..ports import DueQuery, OwnedQuery, TaskQuery
+from ..ports import DueQuery, OwnedQuery, Records, TaskQuery
 from .fields import SearchFields, name_in, node_target, tag_target
 
 _RANK = {status.value: rank for rank, status in enumerate(TaskStatus)}
@@ -140,9 +140,16 @@ class TaskView:
 def _listed(row: Row, query: TaskQuery) -> bool:
     return (
         row.readable
+        and _wanted(row.fields.record_of, query)
         and (query.status is None or row.fields.status == query.status)
         and (query.task_type is None or row.fields.task_type == query.task_type)
     )
+
+
+def _wanted(record_of: str | None, query: TaskQuery) -> bool:
+    if query.record_of is not None:
+        return record_of == query.record_of
+    return query.records is Records.SHOWN or (record_of is not None) is (query.records is Records.ONLY)
 
 
 def _due_matcher(query: DueQuery) -> Callable[[SearchFields], bool]:

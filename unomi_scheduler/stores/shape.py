@@ -69,6 +69,8 @@ class TaskDocument(TypedDict, total=False):
     on_nodes: Names
     on_tags: Names
     enabled: bool
+    all_nodes_of: str | None
+    all_nodes_period: Date | None
     status: TaskStatus
     status_details: dict[str, Any] | None
     current_step: str | None

@@ -11,7 +11,8 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ..model import TaskStatus
-from ..ports import LIST_CAP, DueQuery, OwnedQuery, TaskQuery
+from ..ports import LIST_CAP, DueQuery, OwnedQuery, Records, TaskQuery
+from ..rules.readiness import ALWAYS_DUE
 from .batches import Kind
 from .fields import name_in, node_target, tag_target
 
@@ -30,6 +31,13 @@ _SORTS = {
     "failure_count": "failures",
     "success_count": "successes",
     "total_execution_count": "failures + successes",
+}
+
+
+_LISTED = {
+    Records.HIDDEN: "INDEXED BY tasks_listed WHERE quarantine IS NULL AND record_of IS NULL",
+    Records.SHOWN: "WHERE quarantine IS NULL",
+    Records.ONLY: "INDEXED BY tasks_records WHERE record_of IS NOT NULL AND quarantine IS NULL",
 }
 
 
@@ -154,8 +162,8 @@ def overdue(*, before: int) -> Query:
     """
     Return the query that counts by type the tasks that were due at a moment and that nobody claimed.
     """
-    sql = "SELECT task_type, count(*) FROM tasks INDEXED BY tasks_due WHERE due <= ? AND task_type IS NOT NULL"
-    return Query(f"{sql} GROUP BY task_type", (before,))
+    sql = "SELECT task_type, count(*) FROM tasks INDEXED BY tasks_due WHERE due BETWEEN ? AND ?"
+    return Query(f"{sql} AND task_type IS NOT NULL GROUP BY task_type", (ALWAYS_DUE, before))
 
 
 def listed_ids(query: TaskQuery) -> Query:
@@ -178,12 +186,16 @@ def listed_count(query: TaskQuery) -> Query:
 
 
 def _filters(query: TaskQuery) -> tuple[str, list[str]]:
-    where, parameters = "FROM tasks INDEXED BY tasks_listed WHERE quarantine IS NULL", []
-    for column, value in (("status", query.status), ("task_type", query.task_type)):
+    where, parameters = f"FROM tasks {_LISTED[_records(query)]}", []
+    for column, value in (("status", query.status), ("task_type", query.task_type), ("record_of", query.record_of)):
         if value is not None:
             where += f" AND {column} = ?"
             parameters.append(str(value))
     return where, parameters
+
+
+def _records(query: TaskQuery) -> Records:
+    return query.records if query.record_of is None else Records.ONLY
 
 
 def _marks(values: Collection[object]) -> str:

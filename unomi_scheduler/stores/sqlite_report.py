@@ -122,7 +122,9 @@ def _content(connection: sqlite3.Connection) -> dict[str, str]:
 
 def _schema(facts: Mapping[str, str], path: str) -> Iterator[str]:
     there = facts.get("schema", "none")
-    if there != str(SCHEMA_VERSION):
+    if there.isdigit() and int(there) < SCHEMA_VERSION:
+        yield f"{path} has schema {there}, this version makes {SCHEMA_VERSION} of it: start a node once"
+    elif there != str(SCHEMA_VERSION):
         yield f"{path} has schema {there}, this version knows {SCHEMA_VERSION}: upgrade the scheduler"
 
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 from ..errors import ConfigurationError
 from .batches import Kind
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _META = "CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value NOT NULL) WITHOUT ROWID"
 _TASKS = """
@@ -36,6 +36,7 @@ CREATE TABLE tasks (
     successes INTEGER,
     deleting INTEGER NOT NULL DEFAULT 0,
     quarantine TEXT,
+    record_of TEXT,
     body TEXT
 )
 """
@@ -51,9 +52,15 @@ _INDEXES = (
     "CREATE INDEX tasks_deleting ON tasks (id) WHERE deleting = 1 AND owner IS NULL",
     """
     CREATE INDEX tasks_listed ON tasks
-    (created, id, task_type, status, last_execution, next_execution, failures, successes) WHERE quarantine IS NULL
+    (created, id, task_type, status, last_execution, next_execution, failures, successes)
+    WHERE quarantine IS NULL AND record_of IS NULL
     """,
+    "CREATE INDEX tasks_records ON tasks (record_of, id) WHERE record_of IS NOT NULL",
 )
+_UPGRADES = {
+    1: ("ALTER TABLE tasks ADD COLUMN record_of TEXT", "DROP INDEX tasks_listed", *_INDEXES[-2:]),
+}
+"""What makes the next schema of one."""
 
 _NEW_VERSION = (
     "UPDATE meta SET value = value + 1 WHERE key = 'seq_no';"
@@ -70,13 +77,13 @@ _EDITED = (
 
 def prepare(connection: sqlite3.Connection, path: str) -> None:
     """
-    Make the tables in an empty database, or check those that are there; the caller holds the gate.
+    Make the tables in an empty database, or check and upgrade those that are there; the caller holds the gate.
 
     Raises:
         ConfigurationError: another program's database, or a newer version's.
     """
     if not _is_empty(connection):
-        _check_version(connection, path)
+        _upgrade(connection, _version_of(connection, path))
     elif connection.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
         raise ConfigurationError(f"{path}: this file system cannot keep a write-ahead log; use a local disk")
     else:
@@ -87,16 +94,28 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
-def _check_version(connection: sqlite3.Connection, path: str) -> None:
+def _version_of(connection: sqlite3.Connection, path: str) -> int:
     try:
         row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
     except sqlite3.OperationalError as error:
         raise ConfigurationError(f"{path} is another program's database: name a file of its own") from error
-    if row is None or row[0] != SCHEMA_VERSION:
-        there = row[0] if row else "none"
+    there = row[0] if row else "none"
+    if there != SCHEMA_VERSION and there not in _UPGRADES:
         raise ConfigurationError(
             f"{path} has schema {there}, this version knows {SCHEMA_VERSION}: upgrade the scheduler"
         )
+    return int(there)
+
+
+def _upgrade(connection: sqlite3.Connection, there: int) -> None:
+    if there == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for version in range(there, SCHEMA_VERSION):
+        for step in _UPGRADES[version]:
+            connection.execute(step)
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (SCHEMA_VERSION,))
+    connection.execute("COMMIT")
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -17,7 +17,7 @@ from ..options import ElasticsearchOptions
 
 SCHEMA = 1
 """Part of the index names; a change of it means new indices."""
-MAPPING_VERSION = 1
+MAPPING_VERSION = 2
 """Grows with every field added to a mapping; an older index is upgraded in place, a newer one refused."""
 META_KEY = "unomiScheduler"
 
@@ -61,6 +61,7 @@ _PROPERTIES: dict[Kind, Json] = {
         "ownerIncarnation": _KEYWORD,
         "onNodes": _KEYWORD,
         "onTags": _KEYWORD,
+        "allNodesOf": _KEYWORD,
         "dependsOn": _KEYWORD,
         "waitingOnTasks": _KEYWORD,
         "parameters": _STORED,

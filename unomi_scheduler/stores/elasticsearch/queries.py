@@ -9,7 +9,8 @@ from typing import Any
 
 from ...errors import InvalidTask
 from ...model import PARTITIONS, TaskStatus
-from ...ports import LIST_CAP, DueQuery, OwnedQuery, TaskQuery
+from ...ports import LIST_CAP, DueQuery, OwnedQuery, Records, TaskQuery
+from ...rules.readiness import ALWAYS_DUE
 
 Json = dict[str, Any]
 
@@ -168,7 +169,8 @@ def overdue(*, before: int, types: int) -> Json:
     Return the search that counts by type the tasks that were due at a moment and that nobody claimed.
     """
     counts = {"types": {"terms": {"field": "taskType", "size": types}}}
-    return {"query": _until("dueDate", before), "size": 0, "track_total_hits": False, "aggs": counts}
+    late = {"range": {"dueDate": {"gte": ALWAYS_DUE, "lte": before}}}
+    return {"query": late, "size": 0, "track_total_hits": False, "aggs": counts}
 
 
 def page(query: TaskQuery) -> Json:
@@ -188,8 +190,15 @@ def page(query: TaskQuery) -> Json:
         )
     clauses = [_term("status", query.status)] if query.status is not None else []
     clauses += [_term("taskType", query.task_type)] if query.task_type is not None else []
+    kept_out = [_in_quarantine()]
+    if query.record_of is not None:
+        clauses.append(_term("allNodesOf", query.record_of))
+    elif query.records is Records.ONLY:
+        clauses.append(_exists("allNodesOf"))
+    elif query.records is Records.HIDDEN:
+        kept_out.append(_exists("allNodesOf"))
     return {
-        "query": {"bool": {"filter": clauses, "must_not": [_in_quarantine()]}},
+        "query": {"bool": {"filter": clauses, "must_not": kept_out}},
         "sort": _order(query),
         "from": query.offset,
         "size": limit,

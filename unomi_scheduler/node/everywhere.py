@@ -1,0 +1,373 @@
+"""
+All-nodes tasks on this node: which definitions it takes part in, and its own run record of each (P14).
+
+A turn begins with one conditional write of the record, which is the claim as well: it is created RUNNING the first
+time, and goes from its last end to RUNNING each time after. All that follows is a run like any other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ..clock import Instant
+from ..model import Stored, Task, TaskStatus, Version
+from ..ports import Action, Write
+from ..rules import claims
+from ..rules import everywhere as rules
+from ..rules.everywhere import Advice, Care
+from ..rules.placement import targets
+from ..rules.readiness import due_at
+from .board import Board
+from .commits import replace_write
+from .complaints import and_more
+from .messages import AskTasks
+from .running import Phase, Run, Running
+from .runs import ExecutorInfo, Pool
+from .settling import Claim
+from .tidying import Tidy
+
+LOG = logging.getLogger("unomi_scheduler.node")
+ABSENT = Version("absent", -1, -1)
+"""The version of a record that is not there yet."""
+FAR = 1 << 62
+SOON, AGAIN = 20, 250
+"""Milliseconds before a turn is tried again: for want of a free slot or while a write is under way, and after a lost
+claim."""
+PURPOSE = "everywhere"
+SKIPPED = "tasks.periods.skipped"
+
+
+class Place:
+    """
+    One definition, this node's record of it as far as it is known, and when to look at it next (epoch ms).
+    """
+
+    __slots__ = (
+        "asked", "blocked", "definition", "former", "known", "last", "not_before", "record", "record_id", "since",
+        "wake",
+    )  # fmt: skip
+
+    def __init__(self, definition: Stored[Task], record_id: str, since: int) -> None:
+        self.definition = definition
+        self.record_id = record_id
+        self.since = since
+        self.record: Stored[Task] | None = None
+        self.known = False
+        self.asked = False
+        self.blocked = False
+        self.last: int | None = None
+        self.former: int | None = None
+        self.not_before = 0
+        self.wake = 0
+
+
+class Everywhere:
+    """
+    The turns of this node, planned from memory: a period costs no search.
+    """
+
+    def __init__(self, board: Board, running: Running) -> None:
+        self.board = board
+        self.running = running
+        self.places: dict[str, Place] = {}
+        self._records: dict[str, Place] = {}
+        self._able: dict[str, int] = {}
+        self._own: set[str] = set()
+        self._finished: set[str] = set()
+        self._doubted: set[str] = set()
+        self._wake = FAR
+        self._boot = 0
+
+    # --- what is known
+
+    def able(self, executors: Mapping[str, ExecutorInfo], now: int) -> None:
+        """
+        Take the executors of this node: who has one only from now on waits for the next period.
+        """
+        self._able = {name: self._able.get(name, now) for name in executors}
+        for place in list(self.places.values()):
+            if place.definition.record.task_type not in executors:
+                self._forget(place)
+
+    def note(self, stored: Stored[Task], *, own: bool) -> None:
+        """
+        Take a definition as it was found or written. The process that scheduled it takes part from its beginning.
+        """
+        definition = stored.record
+        if own:
+            self._own.add(definition.id)
+        place = self.places.get(definition.id)
+        if not self._for_this_node(definition):
+            if place is not None:
+                self._doubted.add(definition.id)
+            return
+        if place is None:
+            since = definition.creation_date if definition.id in self._own else self._able[definition.task_type]
+            place = Place(stored, rules.record_id(definition.id, self.board.options.node_id), since)
+            self.places[definition.id] = self._records[place.record_id] = place
+        elif stored.version.newer_than(place.definition.version):
+            place.definition = stored
+        self._look(place)
+
+    def _for_this_node(self, definition: Task) -> bool:
+        options = self.board.options
+        return (
+            definition.everywhere
+            and due_at(definition) is not None
+            and definition.task_type in self.board.executors
+            and targets(definition, node_id=options.node_id, tags=options.tags)
+        )
+
+    def swept(self, found: Iterable[str]) -> None:
+        """
+        Take the ids of all definitions that one search found: those that are missing are read, to see what became of
+        them.
+        """
+        self._doubted |= self.places.keys() - set(found)
+
+    def recorded(self, stored: Stored[Task], now: int) -> None:
+        """
+        Take a run record as it stands; what broke off in a period that is over is ended.
+        """
+        place = self._records.get(stored.record.id)
+        if place is None or stored.version == ABSENT or stored.record.all_nodes_of != place.definition.record.id:
+            return
+        if place.record is not None and place.record.version.newer_than(stored.version):
+            return
+        place.record, place.known = stored, True
+        period = stored.record.all_nodes_period
+        if period is not None:
+            place.last = period if place.last is None else max(place.last, period)
+        self._look(place)
+        advice = rules.judge(stored.record, place.definition.record, gone=False, now=now)
+        if advice.care is Care.CLOSE:
+            self.tidy(stored, advice)
+
+    def admits(self, record: Task, now: int) -> bool:
+        """
+        Tell whether a record that is due may be claimed here: while its definition stands, or after it has ended well.
+        """
+        definition_id = record.all_nodes_of or ""
+        place = self.places.get(definition_id)
+        if place is not None:
+            return record.id == place.record_id and rules.admitted(record, place.definition.record, now=now)
+        if definition_id in self._finished:
+            return True
+        self._doubted.add(definition_id)
+        return False
+
+    def tidy(self, stored: Stored[Task], advice: Advice) -> None:
+        """
+        End, cancel or remove a record.
+        """
+        if not self.board.commits.busy(Task, stored.record.id):
+            self.board.commits.submit(Tidy(self.board, self.running, stored, advice, removed=self._removed))
+
+    def _removed(self, record_id: str) -> None:
+        place = self._records.get(record_id)
+        if place is not None:
+            place.record, place.known = None, True
+            self._look(place)
+
+    def _look(self, place: Place) -> None:
+        place.wake = self._wake = 0
+
+    def _forget(self, place: Place) -> None:
+        self.places.pop(place.definition.record.id, None)
+        self._records.pop(place.record_id, None)
+        self.board.timeline.forget(place.record_id)
+
+    # --- questions
+
+    def ask(self, now: Instant) -> list[AskTasks]:
+        """
+        Return the reads that are wanted: own records, and definitions of which there is doubt, each with its record.
+        """
+        node_id = self.board.options.node_id
+        ids = {one for name in self._doubted if name for one in (name, rules.record_id(name, node_id))}
+        for place in self.places.values():
+            if not (place.known or place.asked or place.blocked) and now.boot >= place.not_before:
+                place.asked = True
+                ids.add(place.record_id)
+        self._doubted.clear()
+        return [AskTasks(tuple(sorted(ids)), purpose=PURPOSE)] if ids else []
+
+    def read(self, ids: Sequence[str], answers: Sequence[Any], now: Instant) -> None:
+        """
+        Take definitions and records as they were read.
+        """
+        # A document in quarantine says nothing, neither that it is there nor that it is not.
+        found = {
+            name: stored
+            for name, stored in zip(ids, answers, strict=True)
+            if stored is None or isinstance(stored.record, Task)
+        }
+        node_id = self.board.options.node_id
+        for name, stored in found.items():
+            mine = rules.record_id(name, node_id)
+            if mine in found:
+                self._judge(name, stored, found[mine], now.wall)
+        for name in ids:
+            place = self._records.get(name)
+            if place is not None and place.asked:
+                place.asked, place.blocked = False, name not in found
+                self._take(place, found.get(name), now)
+
+    def failed(self, ids: Sequence[str]) -> None:
+        """
+        Take a read that failed; it is tried again a moment later.
+        """
+        for name in ids:
+            place = self._records.get(name)
+            if place is not None and place.asked:
+                place.asked = False
+                self._pause(place)
+
+    def _judge(self, name: str, definition: Stored[Task] | None, record: Stored[Task] | None, now: int) -> None:
+        if definition is not None and self._for_this_node(definition.record):
+            self.note(definition, own=False)
+            return
+        place = self.places.get(name)
+        if place is not None:
+            self._forget(place)
+        task = definition.record if definition is not None else None
+        gone = task is None or not task.everywhere or task.delete_requested
+        if not gone and task is not None and task.status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+            self._finished.add(name)
+        cancelled = task is not None and task.status is TaskStatus.CANCELLED
+        if (gone or cancelled) and record is not None and record.record.all_nodes_of == name:
+            self._finished.discard(name)
+            self.tidy(record, Advice(Care.REMOVE if gone else Care.CANCEL))
+
+    def _take(self, place: Place, stored: Stored[Task] | None, now: Instant) -> None:
+        definition_id = place.definition.record.id
+        if stored is not None and stored.record.all_nodes_of == definition_id:
+            place.record = None
+            self.recorded(stored, now.wall)
+        elif stored is None and not place.blocked:
+            place.record, place.known = None, True
+            self._look(place)
+        else:
+            place.blocked = True
+            kept = self.board.complaints.tell("record", now.boot)
+            if kept is not None:
+                LOG.error(
+                    "Task %s does not run on this node%s: the id of its run record, %s, is taken by another document. "
+                    "Delete that one, or schedule the task under another id",
+                    definition_id, and_more(kept), place.record_id,
+                    extra={"action": "record_id_taken", "task_id": definition_id},
+                )  # fmt: skip
+
+    # --- turns
+
+    def next_at(self, now: Instant) -> int | None:
+        """
+        Return when the next turn is due (boot clock).
+        """
+        return None if self._wake >= FAR else now.boot + max(0, self._wake - now.wall)
+
+    def advance(self, now: Instant, room: Callable[[Pool], int]) -> None:
+        """
+        Begin the turns that are due and have a slot: `room` tells how many a pool takes.
+        """
+        self._boot = now.boot
+        if now.wall < self._wake:
+            return
+        for place in self.places.values():
+            if place.wake <= now.wall:
+                place.wake = self._turn(place, now, room)
+        self._wake = min((place.wake for place in self.places.values()), default=FAR)
+
+    def _turn(self, place: Place, now: Instant, room: Callable[[Pool], int]) -> int:
+        # Returns when to look again.
+        if not place.known or place.blocked:
+            return FAR
+        if now.boot < place.not_before:
+            return now.wall + place.not_before - now.boot
+        definition = place.definition.record
+        turn = rules.owed(definition, last=place.last, since=place.since, now=now.wall)
+        following = rules.next_turn(definition, now=now.wall) or FAR
+        pool = self.board.pool_of(definition)
+        if turn is None or pool is None:
+            return following
+        if self._occupied(place):
+            return self._skip(place, turn, following)
+        if self.board.commits.busy(Task, place.record_id) or room(pool) <= 0:
+            # A body that has returned leaves its record in a moment: then the turn begins at once.
+            return min(now.wall + SOON, following)
+        self._begin(place, turn, pool, now)
+        return FAR
+
+    def _occupied(self, place: Place) -> bool:
+        run = self.running.of_task(place.record_id)
+        if run is not None:
+            return run.phase is not Phase.ENDING
+        if place.record is None or self.board.commits.busy(Task, place.record_id):
+            return False
+        # A run that nobody knows of here may have ended without a word: it is read before the next turn.
+        place.known = place.record.record.status is not TaskStatus.RUNNING
+        return rules.in_progress(place.record.record)
+
+    def _skip(self, place: Place, turn: int, following: int) -> int:
+        place.last = turn
+        self.board.count(SKIPPED)
+        return following
+
+    def _begin(self, place: Place, turn: int, pool: Pool, now: Instant) -> None:
+        node_id = self.board.options.node_id
+        before = place.record
+        if before is not None and before.record.status is TaskStatus.CANCELLED:
+            # There is no way out of CANCELLED: the turn has a new record.
+            self.tidy(before, Advice(Care.REMOVE))
+            return
+        place.former, place.last = place.last, turn
+        made = rules.armed(
+            place.definition.record, before.record if before else None, turn=turn, node_id=node_id, now=now.wall
+        )
+        self.board.timeline.forget(place.record_id)
+        self.running.begin(
+            Stored(made, before.version if before else ABSENT),
+            claim_id=self.board.fresh_id(),
+            pool=pool,
+            over=self._over,
+            change=Begin,
+        )
+
+    def _over(self, run: Run) -> None:
+        place = self._records.get(run.task_id)
+        if place is None:
+            return
+        if run.ended is None:
+            # The turn was not begun here: what stands there decides, and is read.
+            place.known, place.last = False, place.former
+            self._pause(place)
+        self._look(place)
+
+    def _pause(self, place: Place) -> None:
+        place.not_before = self._boot + AGAIN
+        self._look(place)
+
+
+class Begin(Claim):
+    """
+    The claim of a turn: it arms the record in the same write, or creates it.
+
+    An unknown outcome is settled as that of any claim (P3): the same creation again meets a document that carries our
+    `claimId`, which is confirmed by one more acknowledged write before the run starts.
+    """
+
+    __slots__ = ()
+
+    def prepare(self, now: Instant) -> Write | None:
+        """
+        Claim the turn, unless this node may not act any more.
+        """
+        run, board = self._run, self._table.board
+        board.count("tasks.lock.attempts")
+        if not board.may_act(now.boot):
+            self._table.settled(run)
+            return None
+        made = claims.claim(run.before.record, by=board.claimant, claim_id=run.claim_id, now=now.wall)
+        return Write(Action.CREATE, made) if run.before.version == ABSENT else replace_write(made, run.before)

@@ -130,7 +130,8 @@ def _runners(home: Source) -> tuple[Source, ...]:
 
 def _text(source: Source) -> str:
     beside = ROOT / Path(source.path).parent / "conftest.py"
-    return source.text + (beside.read_text() if beside.exists() else "")
+    kits = "".join(one.text for one in sources() if one.path.endswith("_kit.py") and one.module in source.imports)
+    return source.text + kits + (beside.read_text() if beside.exists() else "")
 
 
 def _cell(scenario: Scenario) -> str:

@@ -98,7 +98,7 @@ class Failure:
         assert began.wait(LIMIT)
         with ThreadPoolExecutor(1) as pool:
             stopped = pool.submit(node.stop)
-            eventually(lambda: node._wiring.node._core.board.stopping, "the node stops")
+            eventually(lambda: node._wiring.node._cores.current.board.stopping, "the node stops")
             peers.journal.open_gate("failing")
             stopped.result()
         left = peers.now("failing")

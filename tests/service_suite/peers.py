@@ -227,7 +227,7 @@ def known(node: Scheduler) -> set[str]:
     """
     Return the ids of the nodes that a node knows, without its own.
     """
-    return {beat.node_id for beat in node._wiring.node._core.members.alive()}
+    return {beat.node_id for beat in node._wiring.node._cores.current.members.alive()}
 
 
 def shares(names: tuple[str, ...], owner: str, number: int = 1) -> list[str]:

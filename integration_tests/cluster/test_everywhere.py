@@ -89,7 +89,8 @@ class TestPeriods:
             assert record is not None
             periods = [entry["period"] for entry in record.history if entry["status"] == "SUCCESS"]
             assert len(periods) == len(set(periods)) == 10
-        assert took > 28 * PERIOD / 1_000
+        for name in NAMES:
+            assert runs[name][-1].at - runs[name][0].at > (len(runs[name]) - 3) * PERIOD / 1_000
         assert writes < 2.2
         assert cluster.manager.find_tasks(task_type="plain").total_size == 1
         assert cluster.manager.find_tasks(task_type="plain", records=True).total_size == 4

@@ -67,7 +67,7 @@ class TestRun:
         """
         cluster.start("anna", url=proxy.url, lease="10s")
         cluster.succeeded("task-purge")
-        ids = cluster.schedule("plain", *(f"plain-{number}" for number in range(NUMBER)), initial_delay=4_000)
+        ids = cluster.schedule("plain", *(f"plain-{number}" for number in range(NUMBER)), initial_delay=10_000)
         index = f"{cluster.prefix}-scheduledtask"
         admin.indices.refresh(index=index)
         admin.indices.put_settings(index=index, settings={"index.refresh_interval": "-1"})

@@ -177,7 +177,8 @@ def test_what_is_scheduled_before_the_start_runs_in_its_first_period(nodes: Node
 
 def test_a_cancel_reaches_every_node(nodes: Nodes) -> None:
     """
-    Running bodies are told, records are cancelled, and what has ended keeps its outcome.
+    Running bodies are told, and records are cancelled. With so short a period a node may begin one turn more before it
+    hears of it, which is cancelled as well.
     """
     anna = nodes.start("anna")
     nodes.start("berta")
@@ -186,18 +187,19 @@ def test_a_cancel_reaches_every_node(nodes: Nodes) -> None:
     nodes.ran("anna", "berta")
     anna.node_runs("all")
     assert anna.cancel_task("all")
-    eventually(lambda: sorted(nodes.told) == ["anna", "berta"], "both are told")
-    records = eventually(
-        lambda: [
-            one for one in anna.find_tasks(records=True).list if one.id != "all" and one.lock_owner is None
-        ][1:],
-        "both are free",
-    )  # fmt: skip
+    eventually(lambda: set(nodes.told) == {"anna", "berta"}, "both are told")
+    eventually(lambda: _all_cancelled(anna), "both are cancelled and free")
 
-    assert {one.status for one in records} == {_S.CANCELLED}
     assert anna.get_task("all").status is _S.CANCELLED
     nodes.hold.set()
-    assert nodes.runs == {"everyone anna": 1, "everyone berta": 1}
+    assert set(nodes.runs) == {"everyone anna", "everyone berta"}
+    assert max(nodes.runs.values()) <= 2
+
+
+def _all_cancelled(scheduler: Scheduler) -> bool:
+    records = [one for one in scheduler.find_tasks(records=True).list if one.id != "all"]
+    free = [one for one in records if one.lock_owner is None and one.status is _S.CANCELLED]
+    return len(free) == len(records) == 2
 
 
 def test_a_deletion_leaves_nothing(nodes: Nodes) -> None:
@@ -215,8 +217,7 @@ def test_a_deletion_leaves_nothing(nodes: Nodes) -> None:
     eventually(lambda: anna.find_tasks(records=True).total_size == 0, "no record is left")
     before = nodes.runs.total()
     _everyone(anna)
-    nodes.ran("anna", "berta", times=4)
-    assert nodes.runs.total() > before
+    eventually(lambda: nodes.runs.total() > before, "the new one of the id runs")
 
 
 def test_memory_tasks_are_each_processs_own() -> None:

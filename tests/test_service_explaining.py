@@ -57,7 +57,11 @@ def _beat(kit: Kit, **over: Any) -> None:
             {},
             "node node-a claims nothing: its clock is -4000 ms off the store's (limit 1000 ms)",
         ),
-        ([{**_ABLE, "executor_node": False}], {"run_on_all_nodes": True}, "nodes that may run it: node-a"),
+        (
+            [{**_ABLE, "executor_node": False}],
+            {"run_on_all_nodes": True, "all_nodes_of": "all"},
+            "nodes that may run it: node-a",
+        ),
     ],
 )
 def test_why_no_node_runs_it(kit: Kit, nodes: list[dict[str, Any]], over: dict[str, Any], reason: str) -> None:

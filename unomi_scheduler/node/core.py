@@ -353,7 +353,7 @@ class Core:
             self._recall(now)
             self.board.commands.extend(self.commits.flush(now))
             self.leaving.advance(now)
-        if not self.waiting.calling:
+        if not (self.store_bound and self.waiting.calling):
             self.stopping.finish(now)
         self.board.flush_counts()
         commands, self.board.commands = self.board.commands, []

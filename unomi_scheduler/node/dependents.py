@@ -36,6 +36,13 @@ class Dependents:
         self._asked = False
         self._next = 0
 
+    def move_to(self, board: Board) -> None:
+        """
+        Go on with another store: a read under way is answered to nobody.
+        """
+        self.board = board
+        self._asked, self._next = False, 0
+
     def note(self, task_id: str, now: Instant) -> list[Task]:
         """
         Take a memory task that was put, changed, ended or removed: it may wait, and others may wait for it.

@@ -73,7 +73,8 @@ class Locals:
         """
         Go on with another core: its node has another store from now on, or none.
         """
-        self.board = self.dependents.board = board
+        self.board = board
+        self.dependents.move_to(board)
 
     def __len__(self) -> int:
         return len(self._runs)

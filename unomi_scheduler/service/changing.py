@@ -168,12 +168,13 @@ class Changing(Reading):
         """
         now, cancelled = self._now(), False
 
+        def gone(task: Task) -> Task:
+            return task if task.delete_requested else requests.mark_deleted(task, now=now, node_id=self.node_id)
+
         def mark(task: Task) -> Task:
             nonlocal cancelled
-            if task.delete_requested:
-                return task
-            marked = requests.mark_deleted(task, now=now, node_id=self.node_id)
-            cancelled = marked.status is not task.status
+            marked = gone(task)
+            cancelled = not task.delete_requested and marked.status is not task.status
             return marked
 
         node = self._wiring.node
@@ -185,7 +186,7 @@ class Changing(Reading):
             node.offer(marked)
             self._end(marked.record)
             if marked.record.everywhere:
-                follow(store, task_id, lambda record_id: node.offer(edits.delete(store, record_id, mark)))
+                follow(store, task_id, lambda record_id: node.offer(edits.delete(store, record_id, gone)))
         if cancelled:
             self._wiring.metrics.add(Metric.CANCELLED)
 

@@ -24,6 +24,10 @@ the read it was decided on, so a lost race is a normal result, and no node ever 
 Each run is committed at most once, and executed at least once. A node renews one heartbeat document, however many tasks
 it runs; when it dies, the others declare it dead by a write, mark its runs CRASHED, and go on from their checkpoints.
 
+A node works in one store at a time, by a core of its own for each: one that is left keeps its core until its runs have
+returned (`node/cores`, `node/bindings`). Memory tasks live in the process and go over to the next core. An all-nodes
+task is a definition that nobody claims and on each node a record that is run like any other task (`node/everywhere`).
+
 Imports point one way: service → node → stores → ports, rules → model. What `__all__` does not name is private.
 """
 

@@ -23,7 +23,6 @@ from .commits import Change, replace_write
 from .complaints import and_more
 
 LOG = logging.getLogger("unomi_scheduler.node")
-PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)

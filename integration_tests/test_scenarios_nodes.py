@@ -31,7 +31,7 @@ def nodes(elasticsearch_url: str, tmp_path: Path) -> Iterator[Nodes]:
 
 class TestDependencies(DependencyScenarios):
     """
-    Searches see a write up to half a second later.
+    Searches see a write up to a quarter of a second later.
     """
 
 

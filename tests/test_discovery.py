@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from tests.core_bench import Bench
-from tests.factories import NOW, make_due_task
+from tests.factories import NOW, SetClock, make_due_task, make_heartbeat, make_running_task
 from unomi_scheduler.model import Stored, Task
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.runs import Pool
+from unomi_scheduler.ports import Action, Write
+from unomi_scheduler.rules.placement import partition_of, share_of
+from unomi_scheduler.stores.memory import MemoryStore
 
 MANY = 3_000
 _BOTH = {"slow": Pool.TASKS, "quick": Pool.LOOP}
@@ -145,3 +148,63 @@ def test_what_falls_off_the_timeline_is_found_again() -> None:
         bench.settle()
 
     assert done == len(tasks)
+
+
+class _Beside:
+    """
+    A node beside `node-a`, whose share a new task is in; searches see a write 250 ms later.
+    """
+
+    def __init__(self, phase: int) -> None:
+        clock = SetClock()
+        self.bench = Bench(store=MemoryStore(clock, refresh_interval_ms=250), clock=clock)
+        self.bench.put(make_heartbeat(lease_millis=60_000, task_types=("sample",)))
+        self.bench.pass_time(1_500)
+        self.swept()
+        self.bench.pass_time(phase)
+        self.due = clock.now().wall
+        theirs = share_of("node-a", frozenset({"node-a", "node-b"}))
+        named = (make_due_task(id=f"theirs-{place}", next_scheduled_execution=self.due) for place in range(100))
+        self.task = next(task for task in named if partition_of(task) in theirs)
+        (version,) = self.bench.put(self.task)
+        assert version is not None
+        self.version = version
+
+    def swept(self) -> None:
+        before = self.searches()
+        while self.searches() == before:
+            self.bench.pass_time(20)
+
+    def searches(self) -> int:
+        return len(self.bench.asked(m.AskDue))
+
+    def waited(self) -> int:
+        while not self.bench.starts():
+            assert self.bench.clock.now().wall - self.due < 5_000
+            self.bench.pass_time(20)
+        return self.bench.clock.now().wall - self.due
+
+
+@pytest.mark.parametrize("phase", range(0, 1_000, 100))
+def test_what_its_owner_does_not_claim_starts_elsewhere_soon(phase: int) -> None:
+    """
+    Wherever in the pause between two sweeps it came: a second after it was due, or when a sweep first sees it.
+    """
+    assert 1_000 <= _Beside(phase).waited() <= 1_340
+
+
+@pytest.mark.parametrize("late", [0, 400, 700])
+@pytest.mark.parametrize("phase", range(0, 1_000, 200))
+def test_what_its_owner_claims_late_is_not_fought_over(phase: int, late: int) -> None:
+    """
+    The other one looks once more at the moment when it might claim, and sees the claim, as soon as that can be seen.
+    """
+    beside = _Beside(phase)
+    beside.bench.pass_time(late)
+    claimed = make_running_task(id=beside.task.id, next_scheduled_execution=beside.due)
+    beside.bench.store.write([Write(Action.REPLACE, claimed, beside.version)])
+    before = beside.searches()
+    beside.bench.pass_time(2_000)
+
+    assert [write for write in beside.bench.writes if isinstance(write.record, Task)] == []
+    assert beside.searches() - before <= 3

@@ -62,7 +62,7 @@ class ElasticsearchSettings(_Part):
     verify_certs: bool = True
     shards: Annotated[int, Field(ge=1)] = 1
     replicas: OptionalCount = None
-    refresh_interval: Annotated[Duration, at_least(10 * MILLISECOND)] = 500 * MILLISECOND
+    refresh_interval: Annotated[Duration, at_least(10 * MILLISECOND)] = 250 * MILLISECOND
     request_timeout: Annotated[Duration, at_least(MILLISECOND)] = timedelta(seconds=10)
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ Discovery: finding work by search, whose it is, and when this node would claim i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..clock import Instant
@@ -24,6 +25,8 @@ from .timeline import LaneKey
 LOOK_AHEAD = 30_000
 GRACE = 1_000
 """Milliseconds after due from which a task may be claimed by a node whose share it is not in."""
+CLAIM_SHOWS = 300
+"""Milliseconds after due by which a search shows that the owner of the share has claimed a task."""
 PAGE = 1_000
 LOW_WATER, MOST_ENTRIES = 2_000, 5_000
 """Entries of a pool from which its types are left out of the search, and beyond which the latest are let go."""
@@ -45,6 +48,7 @@ class Discovery:
         self._candidates: dict[str, frozenset[str]] = {}
         self._sweeps = Sweeps()
         self._asked: Step | None = None
+        self._again: int | None = None
         self.failures = 0
 
     # --- whose
@@ -129,7 +133,9 @@ class Discovery:
             return None
         if not board.lease_held(now.boot):
             return None
-        due = now.boot - self._sweeps.began >= self.interval
+        due = now.boot >= self._sweep_at()
+        if due:
+            self._again = None
         self._asked = self._sweeps.begin(types, now.boot) if due else self._sweeps.go_on(types, self._full)
         return AskDue(self._query(self._asked, now)) if self._asked is not None else None
 
@@ -155,7 +161,12 @@ class Discovery:
         Return when the next sweep begins (boot clock).
         """
         idle = self._asked is not None or not self.board.executors
-        return None if idle else self._sweeps.began + self.interval
+        return None if idle else self._sweep_at()
+
+    def _sweep_at(self) -> int:
+        # Sooner for what will be anybody's before the next one: its owner may claim it yet, so it is looked at again.
+        regular = self._sweeps.began + self.interval
+        return regular if self._again is None else min(regular, max(self._again, regular - self.interval * 3 // 4))
 
     def hurry(self) -> None:
         """
@@ -177,7 +188,7 @@ class Discovery:
             shares=tuple((frozenset(names), share) for share, names in groups.items() if share),
             task_types=step.types,
             due_before=now.wall + LOOK_AHEAD,
-            overdue_before=EVERYWHERE_DUE if nothing_else else ALWAYS_DUE if step.own_only else now.wall - GRACE,
+            overdue_before=EVERYWHERE_DUE if nothing_else else ALWAYS_DUE if step.own_only else now.wall - CLAIM_SHOWS,
             limit=PAGE,
             after=step.after,
         )
@@ -195,7 +206,7 @@ class Discovery:
             if asked.after is None and asked.types >= self.board.executors.keys():
                 self._compare(found)
         timeline = self.board.timeline
-        for stored in self._for_me(found, more=after is not None):
+        for stored in self._ripe(self._for_me(found, more=after is not None), now):
             if not timeline.outdated(stored) and not skip(stored.record.id):
                 self.offer(stored, now.wall)
         for queue in timeline.queues():
@@ -211,6 +222,16 @@ class Discovery:
         for task_type in {stored.record.task_type for stored in found.tasks}:
             (plenty.add if more and own[task_type] >= ENOUGH else plenty.discard)(task_type)
         return [stored for stored, is_own in judged if is_own or stored.record.task_type not in plenty]
+
+    def _ripe(self, found: Iterable[Stored[Task]], now: Instant) -> Iterator[Stored[Task]]:
+        # What the owner of the share is late with is not claimed on old news: a sweep at the moment looks once more.
+        for stored in found:
+            at = due_at(stored.record)
+            if at is None or at + GRACE <= now.wall or self.mine(stored.record):
+                yield stored
+            else:
+                again = now.boot + at + GRACE - now.wall
+                self._again = again if self._again is None else min(self._again, again)
 
     def _compare(self, found: Found) -> None:
         # Definitions come first: a page that ends among them does not show them all.

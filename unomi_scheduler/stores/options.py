@@ -22,5 +22,5 @@ class ElasticsearchOptions:
     verify_certs: bool = True
     shards: int = 1
     replicas: int | None = None
-    refresh_interval: str = "500ms"
+    refresh_interval: str = "250ms"
     request_timeout: float = 10.0

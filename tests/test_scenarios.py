@@ -8,6 +8,8 @@ import re
 
 import pytest
 
+from tests.faults_put_back import FAULTS as PUT_BACK
+from tests.faults_put_back import Fault, fits
 from tests.scenario_catalogue import SCENARIOS, Scenario
 from tests.scenarios_table import PAGE, ROOT, page, places, played_by, scenario_of
 
@@ -81,3 +83,18 @@ def test_every_fault_has_a_test(number: int) -> None:
     assert names or scenarios or cell.startswith(NO_TEST)
     assert [name for name in names if name not in places()] == []
     assert [one for one in scenarios if one not in _BY_ID] == []
+
+
+def test_every_fault_can_be_put_back() -> None:
+    """
+    For `python -m tests.faults_put_back`, which does it and runs the tests that notice.
+    """
+    assert {fault.number for fault in PUT_BACK} == set(_faults())
+
+
+@pytest.mark.parametrize("fault", PUT_BACK, ids=lambda fault: str(fault.number))
+def test_a_fault_that_can_be_put_back_fits_the_code(fault: Fault) -> None:
+    """
+    Where the code was changed, the change that puts the fault back must follow.
+    """
+    assert fits(fault), f"the words that bring fault {fault.number} back are not in {[one for one, *_ in fault.edits]}"

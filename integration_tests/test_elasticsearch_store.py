@@ -20,12 +20,12 @@ from tests.store_contract import StoreContract
 # isort: split
 from integration_tests.faults.proxy import FaultProxy
 from tests.contract.support import create, due_query, ids, put, read_one, remove, results, save, written
-from tests.factories import NOW, make_due_task, make_heartbeat, make_slot, make_task
+from tests.factories import NOW, make_due_task, make_heartbeat, make_row, make_slot, make_task
 from unomi_scheduler.errors import ConfigurationError, InvalidTask, StoreRefused, StoreUnavailable
 from unomi_scheduler.model import evolve
-from unomi_scheduler.ports import Outcome, Result, TaskQuery, TaskStore
+from unomi_scheduler.ports import HistoryQuery, Outcome, Result, TaskQuery, TaskStore
 from unomi_scheduler.stores.elasticsearch import ElasticsearchStore
-from unomi_scheduler.stores.elasticsearch.mapping import META_KEY, Kind, mappings_of
+from unomi_scheduler.stores.elasticsearch.mapping import META_KEY, Kind, history_mappings, mappings_of
 from unomi_scheduler.stores.options import ElasticsearchOptions
 
 MakeStore = Callable[..., ElasticsearchStore]
@@ -446,6 +446,132 @@ class TestRefusals:
         assert store.find(TaskQuery(offset=9_950, limit=50)).total_size == 0
         with pytest.raises(InvalidTask, match="10,000"):
             store.find(TaskQuery(offset=9_951, limit=50))
+
+
+class TestHistory:
+    """
+    An index a month.
+    """
+
+    def test_the_first_row_makes_its_index(self, make_store: MakeStore, admin: Elasticsearch, prefix: str) -> None:
+        """
+        With an explicit mapping, whoever is first of eight; a month that needs none has none.
+        """
+        stores = [make_store(replicas=0) for _ in range(8)]
+        barrier = threading.Barrier(8)
+
+        def add(number: int) -> list[Outcome]:
+            barrier.wait(10)
+            return stores[number].add_history([make_row(id=f"one:{number}"), make_row(id="one:all")])
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(add, range(8)))
+        (shown,) = admin.indices.get(index=f"{prefix}-schedulerhistory-*").body.items()
+
+        assert answers == [[Outcome(Result.WRITTEN)] * 2] * 8
+        assert shown[0] == f"{prefix}-schedulerhistory-2025.06"
+        assert shown[1]["mappings"]["dynamic"] == "false"
+        assert shown[1]["mappings"]["properties"].keys() == history_mappings()["properties"].keys()
+        assert shown[1]["settings"]["index"]["number_of_replicas"] == "0"
+        stores[0].refresh()
+        assert stores[0].history(HistoryQuery(task_id="one")).total_size == 9
+
+    def test_the_edge_of_a_month(self, store: ElasticsearchStore, admin: Elasticsearch, prefix: str) -> None:
+        """
+        UTC; and a month is dropped from the moment on when it is over, not a millisecond before.
+        """
+        july = 1_751_328_000_000
+        store.add_history([make_row(end=july - 1), make_row(end=july)])
+        store.refresh()
+        name = f"{prefix}-schedulerhistory-2025"
+
+        assert [f"{name}.06", f"{name}.07"] == [one for one in names_of(admin, prefix) if name in one]
+        assert store.drop_history(before=july - 1) == 0
+        assert store.drop_history(before=july) == 1
+        assert [f"{name}.07"] == [one for one in names_of(admin, prefix) if name in one]
+
+    def test_an_index_that_vanishes_is_made_again(
+        self, store: ElasticsearchStore, admin: Elasticsearch, prefix: str
+    ) -> None:
+        """
+        And never by guessing its mapping.
+        """
+        store.add_history([make_row()])
+        admin.indices.delete(index=f"{prefix}-schedulerhistory-2025.06")
+
+        assert store.add_history([make_row()]) == [Outcome(Result.WRITTEN)]
+        shown = admin.indices.get_mapping(index=f"{prefix}-schedulerhistory-2025.06").body
+        assert next(iter(shown.values()))["mappings"]["dynamic"] == "false"
+
+    def test_an_index_that_others_restored_gets_its_name_for_writes(
+        self, store: ElasticsearchStore, admin: Elasticsearch, prefix: str
+    ) -> None:
+        """
+        As from a snapshot that left the aliases out.
+        """
+        admin.indices.create(index=f"{prefix}-schedulerhistory-2025.06", mappings=history_mappings())
+
+        assert store.add_history([make_row()]) == [Outcome(Result.WRITTEN)]
+
+    def test_a_write_block_is_a_refusal_of_rows_alone(
+        self, store: ElasticsearchStore, admin: Elasticsearch, prefix: str
+    ) -> None:
+        """
+        Of this month; tasks and other months go on, and doctor says so.
+        """
+        store.add_history([make_row()])
+        index = f"{prefix}-schedulerhistory-2025.06"
+        admin.indices.put_settings(index=index, settings={"index.blocks.write": True})
+        answers = store.add_history([make_row(end=NOW + 1), make_row(end=NOW + 40 * 86_400_000)])
+
+        assert results(answers) == [Result.REFUSED, Result.WRITTEN]
+        assert results(store.write([create(make_task())])) == [Result.WRITTEN]
+        assert any(f"{index} is blocked" in problem for problem in store.check().problems)
+        admin.indices.put_settings(index=index, settings={"index.blocks.write": None})
+        assert results(store.add_history([make_row(end=NOW + 1)])) == [Result.WRITTEN]
+
+    def test_a_lost_answer_is_unknown_and_again_is_harmless(self, make_store: MakeStore, proxy: FaultProxy) -> None:
+        """
+        Also where it was the answer to the making of the index.
+        """
+        store = make_store(proxy.url)
+        for number in range(3):
+            proxy.drop_responses(1)
+            answer = store.add_history([make_row(id=f"one:{number}")])
+            assert results(answer)[0] in (Result.UNKNOWN, Result.WRITTEN, Result.REFUSED)
+            assert store.add_history([make_row(id=f"one:{number}")]) == [Outcome(Result.WRITTEN)]
+        store.refresh()
+
+        assert store.history(HistoryQuery(task_id="one")).total_size == 3
+
+    def test_the_history_is_among_the_facts(self, store: ElasticsearchStore, prefix: str) -> None:
+        """
+        How many rows, in how many indices.
+        """
+        assert store.check().facts[f"{prefix}-schedulerhistory"] == "0 rows in 0 indices"
+        store.add_history([make_row(), make_row(end=NOW - 40 * 86_400_000)])
+        store.refresh()
+
+        assert store.check().facts[f"{prefix}-schedulerhistory"] == "2 rows in 2 indices"
+
+    def test_junk_among_the_rows_is_passed_over(
+        self, store: ElasticsearchStore, admin: Elasticsearch, prefix: str
+    ) -> None:
+        """
+        What others put there is not shown, and stops nothing.
+        """
+        store.add_history([make_row()])
+        admin.index(index=f"{prefix}-schedulerhistory-2025.06", document={"taskId": "one", "note": "junk"})
+        store.refresh()
+
+        assert store.history(HistoryQuery(task_id="one")).list == (make_row(),)
+
+    def test_a_page_of_rows_behind_the_server_s_window_is_refused_clearly(self, store: ElasticsearchStore) -> None:
+        """
+        The server sorts no further than 10,000.
+        """
+        with pytest.raises(InvalidTask, match="10,000"):
+            store.history(HistoryQuery(task_id="one", offset=9_951, limit=50))
 
 
 class TestOddDocuments:

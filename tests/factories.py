@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from unomi_scheduler.clock import Instant
-from unomi_scheduler.model import Heartbeat, Slot, Task, TaskStatus, evolve
+from unomi_scheduler.model import Heartbeat, HistoryRow, Slot, Task, TaskStatus, evolve
 
 NOW = 1_750_000_000_000
 _numbers = count(1)
@@ -65,6 +65,14 @@ def make_slot(**over: Any) -> Slot:
     Return the free slot of the type `sample`.
     """
     return Slot(**{"task_type": "sample", **over})
+
+
+def make_row(**over: Any) -> HistoryRow:
+    """
+    Return the row of a success of the task `one` that ended at `NOW`; its id follows from the task and the end.
+    """
+    row = {"task_id": "one", "task_type": "sample", "status": "SUCCESS", "end": NOW, **over}
+    return HistoryRow(**{"id": f"{row['task_id'][:99]}:{row['end']}", **row})
 
 
 class SetClock:

@@ -14,6 +14,7 @@ pytest.register_assert_rewrite("tests.contract")
 
 # Only modules imported after the line above explain their failed asserts.
 from tests.contract.due import DueContract  # noqa: E402
+from tests.contract.history import HistoryContract  # noqa: E402
 from tests.contract.lists import ListContract  # noqa: E402
 from tests.contract.reads import ReadsContract  # noqa: E402
 from tests.contract.searches import SearchesContract  # noqa: E402
@@ -24,7 +25,7 @@ __all__ = ["MakeStore", "Plant", "StoreContract"]
 
 
 @pytest.mark.store_contract
-class StoreContract(WritesContract, ReadsContract, DueContract, SearchesContract, ListContract):
+class StoreContract(WritesContract, ReadsContract, DueContract, SearchesContract, ListContract, HistoryContract):
     """
     Every sentence of the port.
     """

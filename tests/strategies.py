@@ -56,6 +56,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "status": st.sampled_from(TaskStatus),
     "status_details": objects.filter(lambda details: "executionHistory" not in details),
     "history": st.lists(objects, max_size=HISTORY_LIMIT).map(tuple),
+    "history_flushed": st.integers(0, HISTORY_LIMIT),
     "current_step": st.none() | _words,
     "checkpoint_data": st.none() | objects,
     "next_scheduled_execution": st.none() | _moments,

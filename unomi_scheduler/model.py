@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple
+
+from typing_extensions import TypeVar
 
 from .timestamps import to_iso
 
@@ -85,6 +87,7 @@ class Task:
     One task document (contract section 1, and the fields of the protocol).
 
     `extra` keeps the fields of a document that we do not know; they are written back as they were read.
+    `history_flushed` says how many entries of `history`, from the oldest, are known to have their row (P20).
     No slots: `evolve` copies the instance dictionary, thirty times quicker than a constructor of fifty arguments.
     """
 
@@ -120,6 +123,7 @@ class Task:
     status: TaskStatus = TaskStatus.SCHEDULED
     status_details: JsonObject = field(default_factory=dict)
     history: tuple[JsonObject, ...] = ()
+    history_flushed: int = 0
     current_step: str | None = None
     checkpoint_data: JsonObject | None = None
     next_scheduled_execution: int | None = None
@@ -259,6 +263,8 @@ class Heartbeat:
     One incarnation of a node, as its peers see it (P6). Its document id is `<node_id>:<incarnation>`.
 
     `counter` grows with every attempt to write; `dead_by` is the mark of P8 (the node id that declared it dead).
+    `history_since`: every run that this incarnation ended before that moment has its row in the history (P20); 0 where
+    it is not said.
     """
 
     node_id: str
@@ -277,6 +283,7 @@ class Heartbeat:
     busy: bool = False
     running: int = 0
     clock_offset: int = 0
+    history_since: int = 0
     dead_by: str | None = None
 
     @property
@@ -346,6 +353,35 @@ class Stored(NamedTuple, Generic[R_co]):
     version: Version
 
 
+class HistoryRow(NamedTuple):
+    """
+    One entry of a task's history, as it is kept outside the task document (P20). Instants are epoch milliseconds.
+
+    A run has one row, of the kind SUCCESS, FAILED, CRASHED or CANCELLED; what people do between runs (RETRIED, RESUMED,
+    CANCELLED), and a failure for want of a dependency, have one without a claim. `start` and `duration` (ms) are None
+    where nothing ran. `attempt` counts the tries since the last success. The owner and the recoverer are those of a
+    crash. `rules.history` says how the id is made: the same entry has the same id, whoever makes its row.
+    """
+
+    id: str
+    task_id: str
+    task_type: str
+    status: str
+    end: int
+    claim_id: str | None = None
+    fence: int | None = None
+    node_id: str | None = None
+    start: int | None = None
+    duration: int | None = None
+    attempt: int | None = None
+    error: str | None = None
+    previous_owner: str | None = None
+    recovery_node: str | None = None
+
+
+Listed_co = TypeVar("Listed_co", covariant=True, default=Task)
+
+
 class TotalRelation(StrEnum):
     """
     Whether `Page.total_size` is exact.
@@ -356,12 +392,12 @@ class TotalRelation(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class Page(Generic[Listed_co]):
     """
-    One page of tasks; `page_size` is the limit asked for, `total_size` counts every match.
+    One page of tasks, or of what else is listed; `page_size` is the limit asked for, `total_size` counts every match.
     """
 
-    list: tuple[Task, ...]
+    list: tuple[Listed_co, ...]
     offset: int
     page_size: int
     total_size: int

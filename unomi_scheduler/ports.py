@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from .errors import SchedulerError
-from .model import Heartbeat, Malformed, Page, Record, Slot, Stored, Task, TaskStatus, Version
+from .model import Heartbeat, HistoryRow, Malformed, Page, Record, Slot, Stored, Task, TaskStatus, Version
 
 
 class Action(Enum):
@@ -151,6 +151,30 @@ LIST_CAP = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EndedQuery:
+    """
+    Tasks that were last executed at or after `since` (epoch ms), whatever their status, by that moment, then id.
+
+    `after` is the cursor of an earlier answer: only what sorts behind it.
+    """
+
+    since: int
+    limit: int
+    after: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryQuery:
+    """
+    The rows of one task that a list shows, the newest end first; `limit` as in `TaskQuery`.
+    """
+
+    task_id: str
+    offset: int = 0
+    limit: int = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """
     Answer to a search: a hint (P12), as fresh as the store's last refresh.
@@ -267,6 +291,33 @@ class TaskStore(Protocol):
         """
         Search for COMPLETED tasks without an owner whose last execution was at or before `before` (epoch ms), and
         those marked for deletion without an owner.
+        """
+        ...
+
+    def find_ended(self, query: EndedQuery) -> Found:
+        """
+        Search for tasks by their last execution: those whose run may have ended without its row (P20).
+        """
+        ...
+
+    def add_history(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
+        """
+        Create each row unless there is one of its id, in order; no id twice in one call. Never raises for a failure.
+
+        WRITTEN (without a version) says that the row is there, from this call or an earlier one.
+        """
+        ...
+
+    def history(self, query: HistoryQuery) -> Page[HistoryRow]:
+        """
+        List the rows of a task, as fresh as a search; they outlive the task.
+        """
+        ...
+
+    def drop_history(self, *, before: int) -> int:
+        """
+        Remove old rows and return how many: none that ended at `before` (epoch ms) or later, and of the older ones at
+        least those of whole months (UTC) that are over by then.
         """
         ...
 

@@ -83,6 +83,7 @@ def test_success_resets_the_counters_and_frees_the_task() -> None:
             "executionTime": 40,
             "claimId": "claim-1",
             "fence": NOW,
+            "attempt": 4,
         },
     )
 

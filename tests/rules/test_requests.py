@@ -96,7 +96,9 @@ def test_cancel_leaves_nothing_due() -> None:
         task.resume_requested,
         task.waiting_for_task_type,
     )
-    assert task.history == ({"timestamp": "2025-06-15T15:06:40.900Z", "status": "CANCELLED", "nodeId": "node-b"},)
+    assert task.history == (
+        {"timestamp": "2025-06-15T15:06:40.900Z", "status": "CANCELLED", "nodeId": "node-b", "fence": 0},
+    )
 
 
 def test_cancel_of_a_run_keeps_its_owner_and_takes_its_claim() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.factories import make_task
 from unomi_scheduler.errors import InvalidTask
 from unomi_scheduler.model import TimeUnit
-from unomi_scheduler.rules.validation import ID_LIMIT, LONGEST_MILLIS, check_dependencies, validate
+from unomi_scheduler.rules.validation import ID_LIMIT, LONGEST_MILLIS, PARAMETERS_LIMIT, check_dependencies, validate
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,17 @@ def test_right_dependencies(known: dict[str, Any]) -> None:
     A diamond is no cycle, and a cycle among others that does not lead to this task is not its fault.
     """
     check_dependencies(known["a"], known)
+
+
+def test_parameters_are_bounded() -> None:
+    """
+    Exactly the limit is kept, one byte more is told; a memory task's are never written.
+    """
+    longest = PARAMETERS_LIMIT - len(b'{"a":""}')
+    validate(make_task(parameters={"a": "x" * longest}))
+    validate(make_task(parameters={"a": "x" * (longest + 1)}, persistent=False))
+
+    with pytest.raises(
+        InvalidTask, match="parameters: expected at most 1,000,000 bytes of JSON, got '1,000,001 bytes'"
+    ):
+        validate(make_task(parameters={"a": "x" * (longest + 1)}))

@@ -68,7 +68,7 @@ def folded(task: Task, *, document_id: str, now: int, node_id: str) -> Task:
     changes = {**UNOWNED, "id": document_id, "enabled": False, "last_error": text}
     if task.status is TaskStatus.CANCELLED:
         return evolve(task, **changes)
-    return advance(task, TaskStatus.CANCELLED, **changes, history=history.appended(task, added))
+    return advance(task, TaskStatus.CANCELLED, **changes, **history.recorded(task, added))
 
 
 def _exhausted(task: Task) -> bool:

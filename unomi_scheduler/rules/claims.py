@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from ..model import Task, TaskStatus, evolve
 from ..timestamps import to_iso
@@ -61,15 +62,29 @@ def resumes(task: Task) -> bool:
     return task.status is TaskStatus.CRASHED or task.resume_requested
 
 
-def claim(task: Task, *, by: Claimant, claim_id: str, now: int) -> Task:
+def notes_resumption(task: Task) -> bool:
+    """
+    Tell whether the claim of a run that goes on from a crash adds an entry to the history.
+    """
+    return task.status is TaskStatus.CRASHED
+
+
+def claim(task: Task, *, by: Claimant, claim_id: str, now: int, resuming: bool = False) -> Task:
     """
     Return the task as the claim of one run leaves it: RUNNING, owned, its fence one higher, requests and waits
     consumed.
+
+    Args:
+        resuming: the executor goes on with crashed runs; the history says so, unless a user's request is in it already.
     """
     kept = task.status_details if resumes(task) else {}
+    noted: dict[str, Any] = {}
+    if resuming and notes_resumption(task):
+        noted = history.recorded(task, history.entry(task, history.RESUMED, at=now, node_id=by.node_id))
     return advance(
         task,
         TaskStatus.RUNNING,
+        **noted,
         status_details={**kept, "startTime": to_iso(now), "executingNode": by.node_id},
         checkpoint_data=task.checkpoint_data if hands_checkpoint(task) else None,
         current_step=None,
@@ -120,6 +135,8 @@ def give_back(claimed: Task, *, before: Task) -> Task:
         run_requests=claimed.run_requests + before.run_requests,
         run_requested_at=claimed.run_requested_at or before.run_requested_at,
         resume_requested=before.resume_requested,
+        history=before.history,
+        history_flushed=before.history_flushed,
     )
 
 

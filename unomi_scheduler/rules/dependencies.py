@@ -122,7 +122,7 @@ def settled(task: Task, judgement: Judgement, *, now: int, node_id: str) -> Task
             TaskStatus.FAILED,
             last_error=text,
             last_execution_date=now,
-            history=history.appended(task, history.entry(task, history.FAILED, at=now, node_id=node_id, error=text)),
+            **history.recorded(task, history.entry(task, history.FAILED, at=now, node_id=node_id, error=text)),
         )
     due = task.next_scheduled_execution
     return advance(

@@ -173,7 +173,7 @@ def closed(record: Task, *, now: int, found_by: str, reason: str) -> Task:
         record,
         *path,
         **UNOWNED,
-        history=history.appended(record, added),
+        **history.recorded(record, added),
         current_step=None,
         last_execution_date=now,
         last_error=reason,

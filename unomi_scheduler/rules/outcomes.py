@@ -28,7 +28,7 @@ def complete(task: Task, *, now: int, duration: int) -> Task:
         TaskStatus.COMPLETED,
         *((TaskStatus.SCHEDULED,) if again else ()),
         **UNOWNED,
-        history=history.appended(task, added),
+        **history.recorded(task, added),
         current_step=None,
         waiting_for_task_type=None,
         last_execution_date=now,
@@ -67,7 +67,7 @@ def fail(task: Task, *, error: str, now: int, duration: int) -> Task:
         TaskStatus.FAILED,
         *((TaskStatus.SCHEDULED,) if again is not None or task.periodic or task.run_requests else ()),
         **UNOWNED,
-        history=history.appended(task, added),
+        **history.recorded(task, added),
         current_step=None,
         waiting_for_task_type=None,
         last_execution_date=now,
@@ -87,7 +87,9 @@ def crash(task: Task, *, now: int, found_by: str, reason: str, counted: bool = T
     """
     crashes = task.crash_count + (1 if counted else 0)
     over = crashes > task.max_crashes
-    text = f"{reason} ({crashes} crashes in a row, limit {task.max_crashes})" if over else reason
+    text = history.clipped(reason)
+    if over:
+        text = history.clipped(f"{reason} ({crashes} crashes in a row, limit {task.max_crashes})")
     added = history.entry(
         task,
         history.CRASHED,
@@ -97,6 +99,7 @@ def crash(task: Task, *, now: int, found_by: str, reason: str, counted: bool = T
         previousOwner=task.lock_owner,
         recoveryNode=found_by,
         error=text,
+        **history.took(task, until=now),
     )
     return advance(
         task,
@@ -104,7 +107,7 @@ def crash(task: Task, *, now: int, found_by: str, reason: str, counted: bool = T
         *((TaskStatus.FAILED,) if over else ()),
         **UNOWNED,
         claim_id=None,
-        history=history.appended(task, added),
+        **history.recorded(task, added),
         status_details={**task.status_details, "crashTime": to_iso(now), "crashedNode": task.lock_owner},
         current_step=None if over else TaskStatus.CRASHED.value,
         last_execution_date=now if over else task.last_execution_date,

@@ -42,14 +42,14 @@ def cancel(task: Task, *, now: int, node_id: str) -> Task:
     returned (P17).
     """
     running = task.status is TaskStatus.RUNNING
-    added = history.entry(task, history.CANCELLED, at=now, node_id=node_id)
+    added = history.entry(task, history.CANCELLED, at=now, node_id=node_id, **history.took(task, until=now))
     return advance(
         task,
         TaskStatus.CANCELLED,
         **({} if running else UNOWNED),
         claim_id=None,
         enabled=False,
-        history=history.appended(task, added),
+        **history.recorded(task, added),
         next_scheduled_execution=None,
         run_requests=0,
         run_requested_at=None,
@@ -81,7 +81,7 @@ def retry(task: Task, *, now: int, node_id: str, reset_failure_count: bool) -> T
         last_execution_date=None,
         next_scheduled_execution=now,
         enabled=True,
-        history=history.appended(task, history.entry(task, history.RETRIED, at=now, node_id=node_id)),
+        **history.recorded(task, history.entry(task, history.RETRIED, at=now, node_id=node_id)),
     )
 
 
@@ -97,7 +97,7 @@ def resume(task: Task, *, now: int, node_id: str) -> Task:
         next_scheduled_execution=now,
         resume_requested=True,
         enabled=True,
-        history=history.appended(task, history.entry(task, history.RESUMED, at=now, node_id=node_id)),
+        **history.recorded(task, history.entry(task, history.RESUMED, at=now, node_id=node_id)),
     )
 
 

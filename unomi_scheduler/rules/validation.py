@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import orjson
+
 from ..errors import InvalidTask
 from ..model import Task
 
 ID_LIMIT = 512
 RESERVED_IDS = frozenset({"bulk", "purge", "events"})
 LONGEST_MILLIS = 200 * 366 * 24 * 3_600_000
+PARAMETERS_LIMIT = 1_000_000
+"""The most bytes that the parameters of a stored task have as JSON: each write of the task carries them."""
 
 
 def validate(task: Task) -> None:
@@ -24,6 +28,17 @@ def validate(task: Task) -> None:
     _names(task)
     _numbers(task)
     _combinations(task)
+    if task.persistent:
+        _parameters(task)
+
+
+def _parameters(task: Task) -> None:
+    try:
+        size = len(orjson.dumps(task.parameters))
+    except TypeError:
+        # What is no JSON is refused where the document is made, with the place of the fault.
+        return
+    _require(size <= PARAMETERS_LIMIT, "parameters", f"{size:,} bytes", f"at most {PARAMETERS_LIMIT:,} bytes of JSON")
 
 
 def _names(task: Task) -> None:

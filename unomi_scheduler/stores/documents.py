@@ -50,6 +50,7 @@ _OURS = {
         "run_requests",
         "resume_requested",
         "delete_requested",
+        "history_flushed",
     )
 }
 _NULLABLE = tuple(

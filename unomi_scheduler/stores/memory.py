@@ -19,13 +19,15 @@ from uuid import uuid4
 import orjson
 
 from ..clock import Clock
-from ..model import Heartbeat, JsonObject, Malformed, Page, Slot, Stored, Task, Version
+from ..model import Heartbeat, HistoryRow, JsonObject, Malformed, Page, Slot, Stored, Task, Version
 from ..ports import (
     LIST_CAP,
     OVERDUE,
     Action,
     DueQuery,
+    EndedQuery,
     Found,
+    HistoryQuery,
     Outcome,
     OwnedQuery,
     Result,
@@ -38,6 +40,7 @@ from .batches import Kind, body_of, check_batch, kind_of
 from .bodies import found, read_heartbeats, read_slots, read_task, stored_task
 from .fields import fields_of, fields_of_document
 from .findings import quarantine_problem, unreadable_problem
+from .memory_history import MemoryHistory
 from .memory_view import Row, TaskView
 from .reading import listed
 
@@ -56,6 +59,7 @@ class _Data:
         self.rows: dict[Kind, dict[str, Row]] = {kind: {} for kind in Kind}
         self.pending: deque[tuple[int, Kind, str, Row | None]] = deque()
         self.tasks = TaskView()
+        self.history = MemoryHistory()
         self.others: dict[Kind, dict[str, Row]] = {Kind.HEARTBEATS: {}, Kind.SLOTS: {}}
 
     def show(self, written_before: float) -> None:
@@ -148,6 +152,24 @@ class MemoryStore:
         with self._data.lock:
             rows = self._visible().purgeable(before=before, limit=limit)
         return found(_plain(rows), limit=limit, cursor=_by_id)
+
+    def find_ended(self, query: EndedQuery) -> Found:
+        with self._data.lock:
+            rows = self._visible().ended(query)
+        ended = {task_id: row.fields.last_execution for task_id, row in rows}
+        return found(_plain(rows), limit=query.limit, cursor=lambda row: (ended[row[0]], row[0]))
+
+    def add_history(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
+        with self._data.lock:
+            return self._data.history.add(rows)
+
+    def history(self, query: HistoryQuery) -> Page[HistoryRow]:
+        with self._data.lock:
+            return self._data.history.listed(query)
+
+    def drop_history(self, *, before: int) -> int:
+        with self._data.lock:
+            return self._data.history.drop(before=before)
 
     def find(self, query: TaskQuery) -> Page:
         with self._data.lock:

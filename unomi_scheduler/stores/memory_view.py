@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..model import TaskStatus, Version
-from ..ports import DueQuery, OwnedQuery, Records, TaskQuery
+from ..ports import DueQuery, EndedQuery, OwnedQuery, Records, TaskQuery
 from .fields import SearchFields, name_in, node_target, tag_target
 
 _RANK = {status.value: rank for rank, status in enumerate(TaskStatus)}
@@ -117,6 +117,19 @@ class TaskView:
         rows = self._group("purgeable", None)
         old = (one for one in rows if one[1].fields.deleting or (one[1].fields.last_execution or 0) <= before)
         return list(islice(old, limit + 1))
+
+    def ended(self, query: EndedQuery) -> list[tuple[str, Row]]:
+        """
+        Return up to `limit` + 1 rows that were executed at or after a moment, by that moment.
+        """
+        first = query.after or (query.since, "")
+        ends = (
+            (row.fields.last_execution, task_id, row)
+            for task_id, row in self._rows.items()
+            if row.fields.last_execution is not None and row.fields.quarantine is None
+        )
+        wanted = sorted((end, task_id, row) for end, task_id, row in ends if (end, task_id) > first)
+        return [(task_id, row) for _, task_id, row in wanted[: query.limit + 1]]
 
     def listed(self, query: TaskQuery) -> list[tuple[str, Row]]:
         """

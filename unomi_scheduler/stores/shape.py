@@ -89,6 +89,7 @@ class TaskDocument(TypedDict, total=False):
     run_requested_at: Date | None
     resume_requested: bool
     delete_requested: bool
+    history_flushed: int
     lock_owner: str | None
     lock_date: Date | None
     lock_lease_millis: int

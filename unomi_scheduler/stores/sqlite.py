@@ -17,8 +17,20 @@ from typing import Any
 
 from ..clock import Clock, SystemClock
 from ..errors import ConfigurationError, SchedulerError
-from ..model import Heartbeat, Malformed, Page, Slot, Stored, Task, Version
-from ..ports import DueQuery, Found, Outcome, OwnedQuery, Result, StoreReport, TaskQuery, Write
+from ..model import Heartbeat, HistoryRow, Malformed, Page, Slot, Stored, Task, Version
+from ..ports import (
+    DueQuery,
+    EndedQuery,
+    Found,
+    HistoryQuery,
+    Outcome,
+    OwnedQuery,
+    Result,
+    StoreReport,
+    TaskQuery,
+    Write,
+)
+from . import sqlite_history
 from . import sqlite_queries as queries
 from .batches import Kind, body_of, check_batch
 from .bodies import found, read_heartbeats, read_slots, read_task, stored_task
@@ -120,6 +132,35 @@ class SqliteStore:
 
     def find_purgeable(self, *, before: int, limit: int) -> Found:
         return self._found(queries.marked(limit=limit), queries.completed(before=before, limit=limit), limit=limit)
+
+    def find_ended(self, query: EndedQuery) -> Found:
+        raw = self._raw(queries.ended(query))
+        moments = {row[0]: row[4] for row in raw}
+        return found(_versioned(raw), limit=query.limit, cursor=lambda row: (moments[row[0]], row[0]))
+
+    def add_history(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
+        if not rows:
+            return []
+        encoded = sqlite_history.encoded(rows)
+        try:
+            with self._gate.held(self._timeout), self._connections.one() as connection:
+                outcome = sqlite_history.add(connection, encoded, self._path)
+        except SchedulerError as error:
+            outcome = Outcome(Result.REFUSED, error=error)
+        return [outcome] * len(rows)
+
+    def history(self, query: HistoryQuery) -> Page[HistoryRow]:
+        with self._connections.one() as connection:
+            return sqlite_history.listed(connection, query)
+
+    def drop_history(self, *, before: int) -> int:
+        dropped = 0
+        while True:
+            with self._gate.held(self._timeout), self._connections.one() as connection:
+                gone = sqlite_history.drop(connection, before=before)
+            dropped += gone
+            if not gone:
+                return dropped
 
     def find(self, query: TaskQuery) -> Page:
         with self._connections.one() as connection:

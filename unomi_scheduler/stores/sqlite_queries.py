@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ..model import TaskStatus
-from ..ports import LIST_CAP, DueQuery, OwnedQuery, Records, TaskQuery
+from ..ports import LIST_CAP, DueQuery, EndedQuery, OwnedQuery, Records, TaskQuery
 from ..rules.readiness import ALWAYS_DUE
 from .batches import Kind
 from .fields import name_in, node_target, tag_target
@@ -149,6 +149,23 @@ def completed(*, before: int, limit: int) -> Query:
         " AND last_execution <= ? AND deleting = 0 ORDER BY last_execution, id LIMIT ?"
     )
     return Query(sql, (before, limit + 1))
+
+
+def ended(query: EndedQuery) -> Query:
+    """
+    Return the query of `find_ended`; its rows end with the last execution.
+
+    It walks the indices of the lists and of the run records: it is asked only after a node's death, and an index of its
+    own would cost each run.
+    """
+    late = "quarantine IS NULL AND last_execution >= ? AND (last_execution, id) > (?, ?)"
+    sql = (
+        f"SELECT {_ROW}, last_execution FROM tasks INDEXED BY tasks_listed WHERE record_of IS NULL AND {late} UNION ALL"
+        f" SELECT {_ROW}, last_execution FROM tasks INDEXED BY tasks_records WHERE record_of IS NOT NULL AND {late}"
+        " ORDER BY last_execution, id LIMIT ?"
+    )
+    bounds = (query.since, *(query.after or (query.since, _FIRST_ID)))
+    return Query(sql, (*bounds, *bounds, query.limit + 1))
 
 
 def quarantined(*, limit: int) -> Query:

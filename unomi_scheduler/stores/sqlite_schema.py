@@ -42,6 +42,20 @@ CREATE TABLE tasks (
 """
 _OTHERS = "CREATE TABLE {kind} (id TEXT NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text'), seq_no INTEGER, body TEXT)"
 
+# The one tree holds a task's rows side by side; the end is part of the id, so the key says that an id is there once.
+_HISTORY = (
+    """
+    CREATE TABLE IF NOT EXISTS history (
+        task_id TEXT NOT NULL,
+        ended INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (task_id, ended, id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS history_ended ON history (ended)",
+)
+
 # Each search reads one index; those of rare states hold only the rows in that state.
 _INDEXES = (
     "CREATE INDEX tasks_due ON tasks (due, id, task_type, partition, targets) WHERE due IS NOT NULL",
@@ -88,6 +102,9 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         raise ConfigurationError(f"{path}: this file system cannot keep a write-ahead log; use a local disk")
     else:
         _create(connection)
+    for statement in _HISTORY:
+        # Also in a database that an earlier version made: what is only added needs no new schema.
+        connection.execute(statement)
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:

@@ -7,6 +7,7 @@ Tasks, heartbeats and slots in Elasticsearch 8.19+ and 9.x: the only package tha
     mapping     what the indices look like
     bulk        writes → `_bulk` bodies
     queries     searches → bodies
+    history     the indices of the history, one a month
     answers     answers → outcomes, records, errors
     doctor      what may be wrong
     importing   takes the tasks over from an index of Apache Unomi

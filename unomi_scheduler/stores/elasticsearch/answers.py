@@ -37,7 +37,7 @@ SERVER_ERROR: Final = 500
 _NO_DOCUMENT = "no document was found"
 _PRIVILEGES = (
     "the user needs the cluster privilege `monitor` and `manage`, `read`, `write` on the scheduler's indices "
-    "(<prefix>-scheduledtask*, <prefix>-schedulernode*, <prefix>-schedulerslot*)"
+    "(<prefix>-scheduledtask*, <prefix>-schedulernode*, <prefix>-schedulerslot*, <prefix>-schedulerhistory*)"
 )
 
 

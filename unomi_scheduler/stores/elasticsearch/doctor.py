@@ -5,7 +5,7 @@ What may be wrong with a cluster and our indices in it: facts, and problems with
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version as installed
 from typing import Any
 
@@ -52,6 +52,7 @@ class _Examination:
                 self._probe(one)
             for kind in Kind:
                 self._probe(lambda kind=kind: self._index(kind))  # type: ignore[misc]
+            self._probe(self._history)
             self._missing_indices()
             for kind, look in (
                 (Kind.TASK, self._documents),
@@ -111,7 +112,7 @@ class _Examination:
 
     def _health(self) -> None:
         # Patterns: by a plain name that is missing the server would wait for it.
-        names = ",".join(f"{self._indices.alias(kind)}*" for kind in Kind)
+        names = ",".join(self._patterns())
         health = self._read(f"/_cluster/health/{names}", timeout="1s")
         status = str(health.get("status", "unknown"))
         self.facts["health"] = status
@@ -130,7 +131,7 @@ class _Examination:
     def _privileges(self) -> None:
         if not self._connection.authenticated:
             return
-        names = [f"{self._indices.alias(kind)}*" for kind in Kind]
+        names = self._patterns()
         body = {"cluster": ["monitor"], "index": [{"names": names, "privileges": list(_PRIVILEGES)}]}
         try:
             answer = self._connection.read("POST", "/_security/user/_has_privileges", body)
@@ -153,6 +154,18 @@ class _Examination:
         count = self._connection.read("POST", f"/{alias}/_count").get("count", 0)
         self.facts[alias] = f"{found.name}, {count} documents, mapping version {found.mapping_version}"
         self.problems.extend(_index_problems(found))
+
+    def _patterns(self) -> list[str]:
+        return [*(f"{self._indices.alias(kind)}*" for kind in Kind), f"{mapping.history_of(self._indices.prefix)}*"]
+
+    def _history(self) -> None:
+        name = mapping.history_of(self._indices.prefix)
+        found = self._read(f"/{name}-*", flat_settings="true")
+        count = self._connection.read("POST", f"/{name}-*/_count").get("count", 0) if found else 0
+        self.facts[name] = f"{count} rows in {len(found)} indices"
+        for index, shown in sorted(found.items()):
+            settings = shown.get("settings") or {}
+            self.problems.extend(_blocked(index, settings))
 
     def _missing_indices(self) -> None:
         # None at all is how a server looks before the first start.
@@ -212,6 +225,14 @@ def _missing(answer: Any) -> Iterator[str]:
         yield from (f"{name} on {index}" for name, granted in privileges.items() if not granted)
 
 
+def _blocked(index: str, settings: Mapping[str, str]) -> Iterator[str]:
+    for name in _BLOCKS:
+        setting = f"index.blocks.{name}"
+        if settings.get(setting) == "true":
+            disk = "the disk is nearly full: free space, or " if name == "read_only_allow_delete" else ""
+            yield f"the index {index} is blocked by {setting}: {disk}set it to null in its settings"
+
+
 def _index_problems(found: Described) -> Iterator[str]:
     version = found.mapping_version
     if version is None or version < mapping.MAPPING_VERSION:
@@ -221,10 +242,6 @@ def _index_problems(found: Described) -> Iterator[str]:
         )
     elif version > mapping.MAPPING_VERSION:
         yield newer(found)
-    for name in _BLOCKS:
-        setting = f"index.blocks.{name}"
-        if found.settings.get(setting) == "true":
-            disk = "the disk is nearly full: free space, or " if name == "read_only_allow_delete" else ""
-            yield f"the index {found.name} is blocked by {setting}: {disk}set it to null in its settings"
+    yield from _blocked(found.name, found.settings)
     if mapping.write_alias_of(found.name) not in found.aliases:
         yield f"the index {found.name} has no alias for writes: it is made when a scheduler starts"

@@ -1,5 +1,5 @@
 """
-What the indices look like: names, settings and mappings of tasks, nodes and slots.
+What the indices look like: names, settings and mappings of tasks, nodes, slots and the history.
 
 Each index has two aliases. `<prefix>-scheduledtask` is the name people and reads use; it is a *write alias*, of which
 the cluster admits one index only, so of several processes that create one at the same time a single one succeeds.
@@ -84,6 +84,21 @@ _PROPERTIES: dict[Kind, Json] = {
 }
 
 
+HISTORY = "schedulerhistory"
+"""What the names of the history's indices begin with, behind the prefix; each ends with its month."""
+MONTHS = 12
+_HISTORY_PROPERTIES: Json = {
+    "taskId": _KEYWORD,
+    "taskType": _KEYWORD,
+    "nodeId": _KEYWORD,
+    "status": _KEYWORD,
+    "end": _DATE,
+    "duration": _LONG,
+    "fence": _LONG,
+    "attempt": _INTEGER,
+}
+
+
 def alias_of(prefix: str, kind: Kind) -> str:
     """
     Return the public name of an index.
@@ -103,6 +118,39 @@ def mappings_of(kind: Kind) -> Json:
     Return the mappings of an index, its version included.
     """
     return {"dynamic": False, "_meta": {META_KEY: {"mappingVersion": MAPPING_VERSION}}, "properties": _PROPERTIES[kind]}
+
+
+def history_of(prefix: str) -> str:
+    """
+    Return what the names of the history's indices begin with.
+    """
+    return f"{prefix}-{HISTORY}"
+
+
+def history_mappings() -> Json:
+    """
+    Return the mappings of an index of the history. A field that a later version adds counts from the next month on.
+    """
+    return {
+        "dynamic": False,
+        "_meta": {META_KEY: {"mappingVersion": MAPPING_VERSION}},
+        "properties": _HISTORY_PROPERTIES,
+    }
+
+
+def history_creation_of(index: str, options: ElasticsearchOptions) -> Json:
+    """
+    Return the body that creates an index of the history.
+
+    It has no refresh interval of its own: it is written all the time and searched seldom, so that the server's way,
+    to refresh only what is searched, is the cheapest.
+    """
+    settings = {name: value for name, value in settings_of(options).items() if name != "refresh_interval"}
+    return {
+        "settings": {"index": settings | {"number_of_shards": 1}},
+        "mappings": history_mappings(),
+        "aliases": {write_alias_of(index): {}},
+    }
 
 
 def settings_of(options: ElasticsearchOptions) -> Json:
@@ -142,4 +190,5 @@ def reference() -> str:
     """
     Return the text of `config/index-mappings.json`: each index's mappings, for people to read.
     """
-    return json.dumps({kind.value: mappings_of(kind) for kind in Kind}, indent=2) + "\n"
+    mappings = {kind.value: mappings_of(kind) for kind in Kind} | {HISTORY: history_mappings()}
+    return json.dumps(mappings, indent=2) + "\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import InvalidTask
 from ...model import PARTITIONS, TaskStatus
-from ...ports import LIST_CAP, DueQuery, OwnedQuery, Records, TaskQuery
+from ...ports import LIST_CAP, DueQuery, EndedQuery, OwnedQuery, Records, TaskQuery
 from ...rules.readiness import ALWAYS_DUE
 
 Json = dict[str, Any]
@@ -141,6 +141,16 @@ def purgeable(*, before: int, limit: int) -> Json:
     reasons = _any_of([old, _term("deleteRequested", True)])
     wanted = {"bool": {"filter": [reasons], "must_not": [_exists("lockOwner"), _in_quarantine()]}}
     return _hits(wanted, [_BY_ID], limit)
+
+
+def ended(query: EndedQuery) -> Json:
+    """
+    Return the search for tasks that were executed since a moment, by that moment, then id.
+    """
+    late = {"range": {"lastExecutionDate": {"gte": query.since}}}
+    wanted = {"bool": {"filter": [late], "must_not": [_in_quarantine()]}}
+    after = None if query.after is None else list(query.after)
+    return _hits(wanted, [{"lastExecutionDate": "asc"}, _BY_ID], query.limit, after)
 
 
 def everything() -> Json:

@@ -10,13 +10,26 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ...errors import ConfigurationError, SchedulerError, StoreRefused, StoreUnavailable
-from ...model import Heartbeat, Malformed, Page, Slot, Stored, Task
-from ...ports import Action, DueQuery, Found, Outcome, OwnedQuery, Result, StoreReport, TaskQuery, Write
+from ...model import Heartbeat, HistoryRow, Malformed, Page, Slot, Stored, Task
+from ...ports import (
+    Action,
+    DueQuery,
+    EndedQuery,
+    Found,
+    HistoryQuery,
+    Outcome,
+    OwnedQuery,
+    Result,
+    StoreReport,
+    TaskQuery,
+    Write,
+)
 from ..options import ElasticsearchOptions
 from ..reading import listed
 from . import answers, bulk, doctor, queries
 from .bulk import Operation
 from .connection import Connection, out_of_reach
+from .history import History
 from .indices import Indices
 from .mapping import Kind
 
@@ -38,6 +51,7 @@ class ElasticsearchStore:
     def __init__(self, connection: Connection, indices: Indices, *, url: str, options: ElasticsearchOptions) -> None:
         self._connection = connection
         self._indices = indices
+        self._history = History(indices.prefix, options)
         self._url = url
         self._options = options
 
@@ -177,6 +191,18 @@ class ElasticsearchStore:
     def find_purgeable(self, *, before: int, limit: int) -> Found:
         return self._find(queries.purgeable(before=before, limit=limit), limit)
 
+    def find_ended(self, query: EndedQuery) -> Found:
+        return self._find(queries.ended(query), query.limit)
+
+    def add_history(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
+        return self._history.add(rows, self._connection)
+
+    def history(self, query: HistoryQuery) -> Page[HistoryRow]:
+        return self._history.page(query, self._connection)
+
+    def drop_history(self, *, before: int) -> int:
+        return self._history.drop(before=before, connection=self._connection)
+
     def _find(self, body: Any, limit: int) -> Found:
         hits = self._hits(Kind.TASK, body)
         read = [answers.stored_task(hit) for hit in hits]
@@ -202,7 +228,7 @@ class ElasticsearchStore:
         return Page(list=tasks, offset=query.offset, page_size=query.limit, total_size=total)
 
     def refresh(self) -> None:
-        names = ",".join(self._indices.alias(kind) for kind in Kind)
+        names = ",".join([*(self._indices.alias(kind) for kind in Kind), self._history.pattern])
         self._connection.read("POST", f"/{names}/_refresh")
 
     def clock(self) -> int:

@@ -1,0 +1,64 @@
+"""
+The history of a memory store: rows of this process, the newest ends kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..model import HistoryRow, Page
+from ..ports import LIST_CAP, HistoryQuery, Outcome, Result
+
+MOST_ROWS = 200_000
+"""How many rows are kept; beyond, the oldest tenth goes, as nothing else bounds a process's memory."""
+
+
+class MemoryHistory:
+    """
+    Rows by task. Not locked: the store's lock covers it.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, dict[str, HistoryRow]] = {}
+        self._count = 0
+
+    def add(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
+        """
+        Do what `TaskStore.add_history` says.
+        """
+        for row in rows:
+            mine = self._tasks.setdefault(row.task_id, {})
+            if row.id not in mine:
+                mine[row.id] = row
+                self._count += 1
+        if self._count > MOST_ROWS:
+            ends = sorted(row.end for mine in self._tasks.values() for row in mine.values())
+            self.drop(before=ends[self._count - MOST_ROWS + MOST_ROWS // 10])
+        return [Outcome(Result.WRITTEN)] * len(rows)
+
+    def listed(self, query: HistoryQuery) -> Page[HistoryRow]:
+        """
+        Do what `TaskStore.history` says.
+        """
+        mine = self._tasks.get(query.task_id, {})
+        rows = sorted(mine.values(), key=lambda row: (-row.end, -(row.fence or 0), row.id))
+        limit = LIST_CAP if query.limit < 0 else min(query.limit, LIST_CAP)
+        return Page(
+            list=tuple(rows[query.offset : query.offset + limit]),
+            offset=query.offset,
+            page_size=query.limit,
+            total_size=len(rows),
+        )
+
+    def drop(self, *, before: int) -> int:
+        """
+        Do what `TaskStore.drop_history` says.
+        """
+        kept = {
+            task_id: {row.id: row for row in mine.values() if row.end >= before}
+            for task_id, mine in self._tasks.items()
+        }
+        former = self._count
+        self._tasks = {task_id: mine for task_id, mine in kept.items() if mine}
+        self._count = sum(len(mine) for mine in self._tasks.values())
+        return former - self._count

@@ -1,0 +1,78 @@
+"""
+The history of a SQLite store: a table of its own, written in transactions of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+
+import orjson
+
+from ..errors import StoreUnavailable
+from ..model import HistoryRow, Page
+from ..ports import LIST_CAP, HistoryQuery, Outcome, Result
+from .history_rows import encode_row, readable_rows
+from .sqlite_errors import explained, surely_not_committed
+
+MOST_AT_ONCE = 2_000
+"""Old rows that one transaction removes: claims and ends wait behind it."""
+
+Encoded = list[tuple[str, int, str, str]]
+
+
+def encoded(rows: Sequence[HistoryRow]) -> Encoded:
+    """
+    Return rows as the table has them.
+    """
+    return [(row.task_id, row.end, row.id, encode_row(row).decode()) for row in rows]
+
+
+def add(connection: sqlite3.Connection, rows: Encoded, path: str) -> Outcome:
+    """
+    Put rows into the table that are not in it, in one transaction; the caller holds the gate.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT OR IGNORE INTO history (task_id, ended, id, body) VALUES (?, ?, ?, ?)", rows)
+    except sqlite3.Error as error:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        return Outcome(Result.REFUSED, error=explained(error, path))
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if surely_not_committed(error):
+            return Outcome(Result.REFUSED, error=explained(error, path))
+        unknown = StoreUnavailable(f"{path}: {error} in COMMIT; whether it was done is unknown")
+        return Outcome(Result.UNKNOWN, error=unknown)
+    return Outcome(Result.WRITTEN)
+
+
+def listed(connection: sqlite3.Connection, query: HistoryQuery) -> Page[HistoryRow]:
+    """
+    Return one page of a task's rows.
+    """
+    limit = LIST_CAP if query.limit < 0 else min(query.limit, LIST_CAP)
+    connection.execute("BEGIN")
+    (total,) = connection.execute("SELECT count(*) FROM history WHERE task_id = ?", (query.task_id,)).fetchone()
+    bodies = connection.execute(
+        "SELECT body FROM history WHERE task_id = ? ORDER BY ended DESC, id LIMIT ? OFFSET ?",
+        (query.task_id, limit, query.offset),
+    ).fetchall()
+    return Page(
+        list=readable_rows(orjson.loads(body) for (body,) in bodies),
+        offset=query.offset,
+        page_size=query.limit,
+        total_size=total,
+    )
+
+
+def drop(connection: sqlite3.Connection, *, before: int) -> int:
+    """
+    Remove some of the rows that ended before a moment; return how many, 0 when there are none left.
+    """
+    keys = "SELECT task_id, ended, id FROM history WHERE ended < ? LIMIT ?"
+    sql = f"DELETE FROM history WHERE (task_id, ended, id) IN ({keys})"  # noqa: S608 - no value is put into the text
+    return connection.execute(sql, (before, MOST_AT_ONCE)).rowcount

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.factories import SetClock
 from unomi_scheduler.clock import Instant
@@ -41,6 +41,7 @@ class Bench:
         *,
         clock: SetClock | None = None,
         types: Mapping[str, Pool] = SAMPLE,
+        **options: Any,
     ) -> None:
         self.clock = clock or SetClock()
         self.store = store or MemoryStore(self.clock)
@@ -52,8 +53,9 @@ class Bench:
         self.writes: list[Write] = []
         self.hold: Callable[[m.Command], bool] = lambda _: False
         self.fault: Callable[[m.Batch], list[Outcome] | None] = lambda _: None
+        self.flush_fault: Callable[[m.Flush], list[Outcome] | None] = lambda _: None
         self.core = Core(
-            NodeOptions(node_id=node_id, lease_millis=LEASE, threads=2, system_threads=1, async_slots=2),
+            NodeOptions(node_id=node_id, lease_millis=LEASE, threads=2, system_threads=1, async_slots=2, **options),
             incarnation=incarnation,
             rng=Random(1),
             metrics=Metrics(),
@@ -136,7 +138,7 @@ class Bench:
     def _take(self, command: m.Command, now: Instant) -> None:
         if self.hold(command):
             self.held.append((command, now))
-        elif isinstance(command, m.Batch | m.Ask):
+        elif isinstance(command, m.Batch | m.Flush | m.Ask):
             self._carry(command, now)
         else:
             self.given.append(command)
@@ -151,6 +153,11 @@ class Bench:
             if outcomes is None:
                 outcomes = self._store_of(command.binding).write(command.writes)
             self.post(m.Committed(command.number, outcomes, command.binding))
+        elif isinstance(command, m.Flush):
+            flushed = self.flush_fault(command)
+            if flushed is None:
+                flushed = self._store_of(command.binding).add_history(command.rows)
+            self.post(m.Flushed(command.number, flushed, command.binding))
         elif isinstance(command, m.Ask):
             self.queries.append(command.query)
             self.post(self._answer(command, sent))

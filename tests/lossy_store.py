@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 from unomi_scheduler.errors import StoreRefused, StoreUnavailable
+from unomi_scheduler.model import HistoryRow
 from unomi_scheduler.ports import Outcome, Result, TaskStore, Write
 
 
@@ -28,7 +29,8 @@ class Fault(Enum):
 
 class LossyStore:
     """
-    Another store with faults: each call of `write` with one document takes the next fault, if there is one.
+    Another store with faults: each call of `write` with one document takes the next fault, if there is one, and each
+    call of `add_history` the next one of its own.
 
     `before` is called before each write, for what other writers do in between; it is taken away first.
     """
@@ -36,6 +38,7 @@ class LossyStore:
     def __init__(self, store: TaskStore, *faults: Fault) -> None:
         self._store = store
         self.faults = deque(faults)
+        self.history_faults: deque[Fault] = deque()
         self.before: deque[Callable[[], object]] = deque()
         self.written: list[Write] = []
 
@@ -49,10 +52,20 @@ class LossyStore:
         if self.before:
             self.before.popleft()()
         self.written += writes
-        fault = self.faults.popleft() if self.faults else Fault.NONE
-        if fault is Fault.REFUSED:
-            return [Outcome(Result.REFUSED, error=StoreRefused("too busy"))] * len(writes)
-        outcomes = [] if fault is Fault.LOST_REQUEST else self._store.write(writes)
-        if fault is Fault.NONE:
-            return outcomes
-        return [Outcome(Result.UNKNOWN, error=StoreUnavailable("no answer"))] * len(writes)
+        return _meet(self.faults, lambda: self._store.write(writes), len(writes))
+
+    def add_history(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
+        """
+        Add rows, with the next fault for all.
+        """
+        return _meet(self.history_faults, lambda: self._store.add_history(rows), len(rows))
+
+
+def _meet(faults: deque[Fault], act: Callable[[], list[Outcome]], number: int) -> list[Outcome]:
+    fault = faults.popleft() if faults else Fault.NONE
+    if fault is Fault.REFUSED:
+        return [Outcome(Result.REFUSED, error=StoreRefused("too busy"))] * number
+    outcomes = [] if fault is Fault.LOST_REQUEST else act()
+    if fault is Fault.NONE:
+        return outcomes
+    return [Outcome(Result.UNKNOWN, error=StoreUnavailable("no answer"))] * number

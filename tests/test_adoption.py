@@ -16,8 +16,8 @@ from unomi_scheduler.errors import Conflict, InvalidTask, StoreUnavailable, Task
 from unomi_scheduler.model import Malformed, Task, TaskStatus
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.runs import RunEnded, Succeeded
-from unomi_scheduler.ports import Action, Outcome, Result, TaskQuery
-from unomi_scheduler.rules.adoption import ORIGIN
+from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, TaskQuery
+from unomi_scheduler.rules.adoption import ORIGIN, moved
 from unomi_scheduler.stores.memory import MemoryStore
 
 
@@ -229,3 +229,65 @@ def test_a_task_is_read_by_either_id_before_and_after_its_move() -> None:
     for name in ("one", "acme_a_one", "a_one_", "_"):
         with pytest.raises(TaskNotFound):
             kit.scheduler.get_task(name)
+
+
+TEN = [
+    {"timestamp": f"2025-06-15T15:06:{second:02}.000Z", "status": "SUCCESS", "nodeId": "karaf", "executionTime": 5}
+    for second in range(10)
+]
+"""The history of a document that has no room for one more entry."""
+
+
+def _rows(store: MemoryStore, task_id: str) -> list[str]:
+    return [row.status for row in store.history(HistoryQuery(task_id=task_id, limit=-1)).list]
+
+
+@pytest.mark.parametrize("system", [False, True])
+def test_no_entry_is_lost_when_a_run_of_the_original_is_crashed(system: bool) -> None:  # noqa: FBT001 - a parameter
+    """
+    The new document has no room for the first of ten: it has its row before the old document goes (P20).
+    """
+    bench = Bench()
+    details = {"executionHistory": TEN}
+    home = "sample" if system else "one"
+    plant(bench.store, original("one", status="RUNNING", statusDetails=details, systemTask=system))
+    bench.hold = lambda command: isinstance(command, m.Flush)
+    bench.settle()
+    crashed = bench.task(home)
+    there = bench.store.tasks(["system_one"])
+    bench.hold = lambda _: False
+    bench.release()
+    bench.pass_time(2_000)
+
+    assert "CRASHED" in [entry["status"] for entry in crashed.history]
+    assert there != [None]
+    assert [None] == bench.store.tasks(["system_one"])
+    assert 10 == _rows(bench.store, home).count("SUCCESS")
+    assert 1 == _rows(bench.store, home).count("CRASHED")
+
+
+def test_a_document_in_its_place_keeps_its_entries_too() -> None:
+    """
+    It is written back when the first of ten has its row.
+    """
+    bench = Bench()
+    bench.store.plant("one", original("one", status="RUNNING", statusDetails={"executionHistory": TEN}))
+    bench.hold = lambda command: isinstance(command, m.Flush)
+    bench.settle()
+    before = bench.task("one")
+    bench.hold = lambda _: False
+    bench.release()
+    bench.pass_time(2_000)
+
+    assert TaskStatus.RUNNING is before.status
+    assert 10 == _rows(bench.store, "one").count("SUCCESS")
+    assert 1 == _rows(bench.store, "one").count("CRASHED")
+
+
+def test_rows_are_of_an_id() -> None:
+    """
+    A document that says its entries have rows had them under the id that it is moved from.
+    """
+    task = make_task(id="one", history=tuple(TEN), history_flushed=7)
+
+    assert 0 == moved(task, "two", "index/one#1.1").history_flushed

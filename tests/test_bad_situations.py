@@ -715,7 +715,7 @@ def test_an_outage_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> N
     core.handle(m.Answered(m.AskClock(), Instant(NOW, 0), answer=NOW), Instant(NOW, 0))
     malformed = MemoryStore(SystemClock())
     malformed.plant("ill", {"itemId": "ill"})
-    core.discovery.adopt(malformed.find_unplaced(limit=1))
+    core.discovery.adopt(malformed.find_unplaced(limit=1), Instant(NOW, 0))
     asked = 0
     for boot in range(0, 30_000, 50):
         now = Instant(NOW + boot, boot)

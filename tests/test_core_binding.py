@@ -15,7 +15,7 @@ from tests.waiting import told
 from unomi_scheduler.clock import Instant
 from unomi_scheduler.errors import ConfigurationError, StoreUnavailable
 from unomi_scheduler.metrics import Metrics
-from unomi_scheduler.model import Slot, Task, TaskStatus, TimeUnit, Version
+from unomi_scheduler.model import Slot, Stored, Task, TaskStatus, TimeUnit, Version
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.clockwatch import CHECK, LATE, SOON
 from unomi_scheduler.node.cores import Cores
@@ -33,7 +33,7 @@ from unomi_scheduler.node.runs import (
     TellRun,
 )
 from unomi_scheduler.node.table import MemoryTable
-from unomi_scheduler.ports import Action, Outcome, Result, TaskStore, Write
+from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, TaskStore, Write
 from unomi_scheduler.stores.memory import MemoryStore
 
 WAIT = 1_000
@@ -490,3 +490,71 @@ def test_the_journey_is_in_the_node_s_favour() -> None:
     bench.core.handle(m.Answered(m.AskClock(), sent, answer=sent.wall - 1_000), now)
 
     assert (1_200, True) == (bench.core.clock.offset, bench.core.board.clock_trusted)
+
+
+def test_the_last_rows_go_to_the_store_that_is_left(mover: Mover) -> None:
+    """
+    Before the heartbeat there ends, and not to the one that is bound next (P20).
+    """
+    mover.hold = lambda command: isinstance(command, m.Flush)
+    mover.leave()
+    mover.settle()
+    mover.end_task("one")
+    mover.settle()
+    mover.bind(2)
+    mover.settle()
+    assert mover.commands(m.Left) == []
+    mover.hold = lambda _: False
+    mover.release()
+    mover.settle()
+    query = HistoryQuery(task_id="one")
+
+    assert ["SUCCESS"] == [row.status for row in mover.stores[1].history(query).list]
+    assert 0 == mover.stores[2].history(query).total_size
+    assert [m.Left(settled=True, binding=1)] == mover.commands(m.Left)
+
+
+@pytest.mark.parametrize("result", [Result.REFUSED, Result.UNKNOWN])
+def test_rows_that_a_store_does_not_take_are_left_to_its_peers(mover: Mover, result: Result) -> None:
+    """
+    The leaving does not wait for them; the heartbeat's document stays and tells since when rows may be missing.
+    """
+    mover.flush_fault = lambda flush: [Outcome(result, error=DOWN)] * len(flush.rows)
+    mover.leave()
+    mover.settle()
+    mover.end_task("one")
+    mover.pass_time(500)
+
+    assert TaskStatus.COMPLETED is mover.read(1, "one").status
+    assert [m.Left(settled=False, binding=1)] == mover.commands(m.Left)
+
+
+def test_a_stop_names_the_stores_that_lack_rows(mover: Mover) -> None:
+    """
+    Those alone: the heartbeats elsewhere are removed.
+    """
+    mover.flush_fault = lambda flush: [Outcome(Result.REFUSED, error=DOWN)] * len(flush.rows)
+    mover.end_task("one")
+    mover.post(m.StopRequested(deadline=mover.clock.now().boot + WAIT, exiting=False))
+    mover.pass_time(500)
+
+    assert [m.Stopped((), unsettled=(1,))] == mover.commands(m.Stopped)
+
+
+def test_a_word_from_a_store_that_is_left_is_flushed_to_no_other(mover: Mover) -> None:
+    """
+    A user's change that is heard of between two stores.
+    """
+    mover.end_task("one")
+    mover.settle()
+    mover.leave()
+    mover.pass_time(500)
+    (stored,) = mover.stores[1].tasks(["one"])
+    assert stored is not None
+    assert isinstance(stored.record, Task)
+    mover.post(m.Offered(Stored(stored.record, stored.version)))
+    mover.settle()
+    mover.bind(2)
+    mover.pass_time(2_000)
+
+    assert 0 == mover.stores[2].history(HistoryQuery(task_id="one")).total_size

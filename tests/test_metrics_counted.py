@@ -148,8 +148,10 @@ def test_each_event_is_counted_once(
         place.scheduler.reset_metrics()
         cleared = place.scheduler.get_all_metrics()
 
-    # How long the bodies took is not the story's to say.
-    assert {name: n for name, n in counters.items() if n and name != Metric.EXECUTION_TIME} == expected
+    # How long the bodies took is not the story's to say, nor how many rows of the history were flushed until now.
+    counted = {name: n for name, n in counters.items() if n and not name.startswith("history.")}
+    counted.pop(Metric.EXECUTION_TIME, None)
+    assert counted == expected
     assert {*Metric, "pendingOperations"} <= counters.keys()
     assert set(cleared.values()) == {0}
 

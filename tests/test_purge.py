@@ -14,11 +14,21 @@ from tests.factories import NOW, SetClock, make_task
 from tests.lossy_store import Fault, LossyStore
 from unomi_scheduler.errors import StoreRefused, StoreUnavailable
 from unomi_scheduler.model import Task, TaskStatus
-from unomi_scheduler.ports import Action, Write
+from unomi_scheduler.ports import Action, TaskStore, Write
 from unomi_scheduler.rules.purging import purgeable
 from unomi_scheduler.service import purge as module
+from unomi_scheduler.service.history import Keeping
 from unomi_scheduler.service.purge import PURGE_TYPE, PurgeExecutor, purge
 from unomi_scheduler.stores.memory import MemoryStore
+
+KEEPING = Keeping(enabled=True, ttl=timedelta(days=30))
+
+
+def purged(store: TaskStore, keeping: Keeping = KEEPING) -> int:
+    """
+    Purge what completed until `NOW`.
+    """
+    return purge(store, before=NOW, keeping=keeping, now=NOW)
 
 
 def _done(**over: Any) -> Task:
@@ -69,9 +79,9 @@ def test_purge_removes_and_counts() -> None:
     kept = [_done(last_execution_date=NOW + 1), _done(period=5), make_task(status=TaskStatus.FAILED), make_task()]
     store = _store(*gone, *kept)
 
-    assert purge(store, before=NOW) == 3
+    assert purged(store) == 3
     assert {task.id for task in kept} == _ids(store, *gone, *kept)
-    assert purge(store, before=NOW) == 0
+    assert purged(store) == 0
 
 
 def test_purge_goes_on_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +92,7 @@ def test_purge_goes_on_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = [_done() for _ in range(35)]
     store = _store(*tasks, refresh_interval_ms=1_000)
 
-    assert purge(store, before=NOW) == 35
+    assert purged(store) == 35
     assert _ids(store, *tasks) == set()
 
 
@@ -95,7 +105,7 @@ def test_what_changed_since_it_was_found_stays() -> None:
     store = LossyStore(inner)
     store.before.append(lambda: _run_again(inner, task))
 
-    assert purge(store, before=NOW) == 0
+    assert purged(store) == 0
     assert _ids(inner, task) == {task.id}
 
 
@@ -111,7 +121,7 @@ def test_a_store_out_of_reach_is_told(fault: Fault, error: type[Exception]) -> N
     The purge fails and is tried again as any task.
     """
     with pytest.raises(error):
-        purge(LossyStore(_store(_done()), fault), before=NOW)
+        purged(LossyStore(_store(_done()), fault))
 
 
 class _Callback:
@@ -146,10 +156,10 @@ def test_the_executor_goes_by_the_age(age: int, expected: int) -> None:
     """
     clock, callback = SetClock(NOW + 1_000), _Callback()
     store = _store(_done())
-    executor = PurgeExecutor(lambda: store, clock=clock, age=timedelta(milliseconds=age))
+    executor = PurgeExecutor(lambda: store, clock=clock, age=timedelta(milliseconds=age), keeping=KEEPING)
     executor.execute(make_task(task_type=PURGE_TYPE), callback)
 
-    assert (callback.completed, callback.details) == (True, {"purgedTasks": expected})
+    assert (callback.completed, callback.details) == (True, {"purgedTasks": expected, "purgedHistory": 0})
 
 
 def test_without_a_store_there_is_nothing_to_do() -> None:
@@ -157,8 +167,8 @@ def test_without_a_store_there_is_nothing_to_do() -> None:
     It completes; and a broken-off purge starts again.
     """
     callback = _Callback()
-    executor = PurgeExecutor(lambda: None, clock=SetClock(), age=timedelta())
+    executor = PurgeExecutor(lambda: None, clock=SetClock(), age=timedelta(), keeping=KEEPING)
     executor.resume(make_task(task_type=PURGE_TYPE), callback)
 
-    assert (callback.completed, callback.details) == (True, {"purgedTasks": 0})
+    assert (callback.completed, callback.details) == (True, {"purgedTasks": 0, "purgedHistory": 0})
     assert not executor.can_resume(make_task())

@@ -347,7 +347,7 @@ def test_a_task_that_was_crashed_by_a_stop_goes_on_at_the_next_start(place: Plac
     place.metric("tasks.resumed", 1)
 
     assert seen == [(False, {}), (True, {"at": 7})]
-    assert (statuses(done), done.crash_count, done.failure_count) == (["CRASHED", "SUCCESS"], 0, 0)
+    assert (statuses(done), done.crash_count, done.failure_count) == (["CRASHED", "RESUMED", "SUCCESS"], 0, 0)
 
 
 def test_a_deleted_task_leaves_when_its_run_has_returned(place: Place) -> None:

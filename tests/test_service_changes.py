@@ -157,7 +157,7 @@ def test_a_lost_answer_is_asked_again(fault: Fault) -> None:
     kit.faults.faults.extend([fault, fault])
 
     assert kit.scheduler.retry_task("one", strict=True)
-    assert ["RETRIED"] == [entry["status"] for entry in kit.scheduler.history("one")]
+    assert ["RETRIED"] == [row.status for row in kit.scheduler.history("one").list]
     assert kit.scheduler.get_metric("tasks.retried") == 1
 
 

@@ -246,9 +246,9 @@ def test_history_and_nodes(kit: Kit) -> None:
     """
     _beat(kit)
     _beat(kit, node_id="gone", dead_by="node-a")
-    kit.put(make_task(id="one", history=({"status": "FAILED"}, {"status": "SUCCESS"})))
+    kit.put(make_task(id="one", history=({"status": "FAILED", "fence": 1}, {"status": "SUCCESS", "fence": 2})))
 
-    assert ["FAILED", "SUCCESS"] == [entry["status"] for entry in kit.scheduler.history("one")]
+    assert ["SUCCESS", "FAILED"] == [row.status for row in kit.scheduler.history("one").list]
     assert ["node-a"] == [node.node_id for node in kit.scheduler.nodes()]
 
 

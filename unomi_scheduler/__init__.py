@@ -51,12 +51,13 @@ if TYPE_CHECKING:
     )
     from .logs import configure_logging
     from .metrics import Metric
-    from .model import DependencyPolicy, Heartbeat, Page, Task, TaskStatus, TimeUnit, TotalRelation
+    from .model import DependencyPolicy, Heartbeat, HistoryRow, Page, Task, TaskStatus, TimeUnit, TotalRelation
     from .node.context import AsyncTaskContext, TaskContext
     from .node.executors import FunctionExecutor
     from .ports import Callback, Executor, StoreReport, TaskStore
     from .service import Edited, NodeRun, NotAllScheduled, Scheduler
     from .stores.documents import task_document
+    from .stores.history_rows import history_document
     from .stores.opening import examine_store
     from .stores.takeover import ImportReport, import_tasks
 
@@ -71,6 +72,7 @@ __all__ = [
     "Executor",
     "FunctionExecutor",
     "Heartbeat",
+    "HistoryRow",
     "ImportReport",
     "InvalidTask",
     "InvalidTransition",
@@ -96,6 +98,7 @@ __all__ = [
     "TotalRelation",
     "configure_logging",
     "examine_store",
+    "history_document",
     "import_tasks",
     "task_document",
 ]
@@ -112,6 +115,7 @@ _HOMES = {
     "Executor": ".ports",
     "FunctionExecutor": ".node.executors",
     "Heartbeat": ".model",
+    "HistoryRow": ".model",
     "ImportReport": ".stores.takeover",
     "InvalidTask": ".errors",
     "InvalidTransition": ".errors",
@@ -137,6 +141,7 @@ _HOMES = {
     "TotalRelation": ".model",
     "configure_logging": ".logs",
     "examine_store": ".stores.opening",
+    "history_document": ".stores.history_rows",
     "import_tasks": ".stores.takeover",
     "task_document": ".stores.documents",
 }

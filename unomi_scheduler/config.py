@@ -152,6 +152,8 @@ class Settings(BaseSettings):
     poll_interval: Annotated[Duration, at_least(10 * MILLISECOND)] = SECOND
     completed_task_ttl: Duration = timedelta(days=30)
     purge_enabled: bool = True
+    history_ttl: Duration = timedelta(days=30)
+    history_enabled: bool = True
     drain_timeout: Duration = timedelta(seconds=30)
     rest: RestSettings = RestSettings()
     admin_port: Port = 0

@@ -63,7 +63,8 @@ class TestRun:
         self, cluster: Cluster, admin: Elasticsearch, proxy: PickyProxy
     ) -> None:
         """
-        One claim, one end: nothing else is indexed. They go on with refreshes switched off.
+        One claim, one end: nothing else is indexed, not for its row in the history either. They go on with refreshes
+        switched off.
         """
         cluster.start("anna", url=proxy.url, lease="10s")
         cluster.succeeded("task-purge")
@@ -78,12 +79,23 @@ class TestRun:
         )
         indexed_after, refreshed_after = counts(admin, index)
         per_run = (indexed_after - indexed) / NUMBER
+        cluster.eventually(lambda: rows_of(admin, cluster.prefix) >= NUMBER, what="a row of each run", within=30)
         print(f"{per_run:.3f} index operations a run, {refreshed_after - refreshed} refreshes")
 
         assert faults(ids, tasks=cluster.tasks(ids), said=cluster.said()) == []
         assert 2 <= per_run <= 2.05
+        assert counts(admin, index)[0] == indexed_after
         assert refreshed_after == refreshed
         assert [one for one in proxy.requests if "_bulk" in one and "refresh=" in one] == []
+
+
+def rows_of(admin: Elasticsearch, prefix: str) -> int:
+    """
+    Return how many rows of `plain` tasks the history has.
+    """
+    pattern = f"{prefix}-schedulerhistory-*"
+    admin.indices.refresh(index=pattern)
+    return int(admin.count(index=pattern, query={"term": {"taskType": "plain"}})["count"])
 
 
 def counts(admin: Elasticsearch, index: str) -> tuple[int, int]:

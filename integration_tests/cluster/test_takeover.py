@@ -48,8 +48,8 @@ class Import:
         assert second.fence > first.fence
         assert [step for step, _, _ in entered] == list(range(STEPS))
         assert {(fence, node) for step, fence, node in entered if step >= second.begin} == {(second.fence, second.node)}
-        assert [entry["status"] for entry in task.history] == ["CRASHED", "SUCCESS"]
-        assert task.history[1]["claimId"] == second.claim
+        assert [entry["status"] for entry in task.history] == ["CRASHED", "RESUMED", "SUCCESS"]
+        assert task.history[2]["claimId"] == second.claim
         assert task.success_count == 1
 
 

@@ -138,5 +138,5 @@ class Deaths:
         done = peers.completed("import")
 
         assert [line.resumed for line in peers.journal.lines("import")] == [False, True]
-        assert statuses(done) == ["CRASHED", "SUCCESS"]
+        assert statuses(done) == ["CRASHED", "RESUMED", "SUCCESS"]
         assert sum(node.get_metric("tasks.crashed") for node in survivors) == 1

@@ -59,7 +59,7 @@ class Recovering:
     ) -> None:
         """
         RUNNING, owned by `dead-node` for 10 s with a lock of 100 ms: it is resumed with its checkpoint, or restarted,
-        and says when it crashed.
+        and says when it crashed. Its history tells that an executor that resumes went on with it.
         """
         node = peers.one()
         executor = Resuming()
@@ -67,11 +67,11 @@ class Recovering:
         peers.put(left_behind("left", age=10_000, lease=100, task_type="original", checkpoint_data=checkpoint))
         node.recover_crashed_tasks()
         done = peers.completed("left")
-        crash, _ = done.history
+        crash, *_ = done.history
 
         assert [name for name, _ in executor.calls] == [call]
         assert executor.calls[0][1].status_details["crashTime"]
-        assert statuses(done) == ["CRASHED", "SUCCESS"]
+        assert statuses(done) == ["CRASHED", "RESUMED", "SUCCESS"]
         assert (crash["type"], crash["previousOwner"], crash["recoveryNode"]) == ("crash", "dead-node", NODE)
 
     def test_x4_the_owners_lease_counts_and_not_the_finders(self, peers: Peers) -> None:

@@ -5,11 +5,13 @@ The invariants, checked at each write that the store applies and at each body th
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 
 from unomi_scheduler.model import Malformed, Task, TaskStatus
 from unomi_scheduler.node.lease import Lease
 from unomi_scheduler.ports import Action, Write
+from unomi_scheduler.rules.history import row_id
 from unomi_scheduler.rules.lifecycle import TRANSITIONS
 
 COMMITS = {"SUCCESS", "FAILED"}
@@ -52,6 +54,7 @@ class Checks:
         self.commits: Counter[str] = Counter()
         self.begun: set[tuple[str, int]] = set()
         self.bodies: list[Body] = []
+        self.entries: dict[str, tuple[str, int]] = {}
         self.claims = 0
         self.overlaps = 0
         self.now = 0
@@ -68,6 +71,7 @@ class Checks:
         self._fence(before, task)
         self._commit(before, task)
         self._turn(before, task)
+        self._note_entries(before, task)
 
     def _turn(self, before: Task, task: Task) -> None:
         earlier, later = before.all_nodes_period or 0, task.all_nodes_period or 0
@@ -75,6 +79,18 @@ class Checks:
         unfinished = waits or before.status in (TaskStatus.RUNNING, TaskStatus.CRASHED)
         if later < earlier or (later > earlier and unfinished):
             self.fail(f"I9 {task.id}: period {earlier} -> {later} on {before.status}")
+
+    def _note_entries(self, before: Task, task: Task) -> None:
+        known = {row_id(before, one) for one in before.history}
+        for one in task.history:
+            if (name := row_id(task, one)) not in known:
+                self.entries[name] = (task.id, self.now)
+
+    def rowless(self, rows: Container[str], *, until: int) -> dict[str, tuple[str, int]]:
+        """
+        Return the history entries written until a moment that have no row: id of the row, task, and when.
+        """
+        return {name: entry for name, entry in self.entries.items() if entry[1] <= until and name not in rows}
 
     def _legal(self, before: Task, task: Task) -> None:
         if not _reachable(before.status, task.status):

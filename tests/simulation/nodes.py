@@ -202,6 +202,8 @@ class Machine:
     def _do(self, command: m.Command) -> None:
         if isinstance(command, m.Batch):
             self.world.send(command.writes, timeout=2_000, answer=self._answer(partial(self._commit, command)))
+        elif isinstance(command, m.Flush):
+            self._flush(command)
         elif isinstance(command, m.Ask):
             self._put(command.query, command.binding)
         elif isinstance(command, m.LeftBehind):
@@ -214,6 +216,14 @@ class Machine:
             self.later(self.rng.choice((0, 0, 1, 30)), lambda: self._start(ticket))
         elif isinstance(command, TellRun):
             self._tell(command.claim_id)
+
+    def _flush(self, flush: m.Flush) -> None:
+        self.world.carry(
+            lambda: self.world.store.add_history(flush.rows),
+            len(flush.rows),
+            timeout=2_000,
+            answer=self._answer(lambda out: self.post(m.Flushed(flush.number, out, flush.binding))),
+        )
 
     def _answer(self, take: Callable[[Any], None]) -> Callable[[Any], None]:
         return lambda answer: self.later(0, lambda: take(answer))
@@ -292,14 +302,15 @@ class Machine:
             beat_at=self.instant().wall,
         )
 
-    def _advert(self, beat: Heartbeat) -> Heartbeat:
-        return replace(beat, task_types=TYPES)
+    def _advert(self, seat: Seat, beat: Heartbeat) -> Heartbeat:
+        core = self.cores.of(seat.number)
+        return replace(beat, task_types=TYPES, history_since=core.board.outbox.since if core is not None else 0)
 
     def _beat(self, seat: Seat) -> None:
         if seat.over:
             return
         sent = self.instant()
-        write = seat.lease.beat(sent, self._advert)
+        write = seat.lease.beat(sent, partial(self._advert, seat))
         lease = seat.lease
         answer = self._answer(lambda out: self._beaten(seat, lease, out[0], sent))
         self.world.send([write], timeout=LEASE // 4, answer=answer)

@@ -13,17 +13,20 @@ from tests.factories import make_task
 from tests.simulation.nodes import LEASE, Machine
 from tests.simulation.world import EPOCH, Faults, World
 from unomi_scheduler.errors import InvalidTransition, StoreRefused
-from unomi_scheduler.model import DependencyPolicy, Slot, Stored, Task, TaskStatus, TimeUnit
+from unomi_scheduler.model import DependencyPolicy, Slot, Stored, Task, TaskStatus, TimeUnit, evolve
 from unomi_scheduler.node.commits import Commits, replace_write
 from unomi_scheduler.node.core import Core
 from unomi_scheduler.node.deaths import Declare
 from unomi_scheduler.node.exclusive import FreeSlot, TakeSlot
+from unomi_scheduler.node.outbox import Outbox
 from unomi_scheduler.node.recovery import Recovery
+from unomi_scheduler.node.repairs import Repairs
 from unomi_scheduler.node.settling import Claim
-from unomi_scheduler.ports import Action, Outcome, Result, Write
+from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, Write
 from unomi_scheduler.rules import requests
 from unomi_scheduler.rules.claims import Standing
 from unomi_scheduler.rules.everywhere import Advice, Care, record_id
+from unomi_scheduler.rules.history import rows_of
 
 SEEDS = 30
 MOST_SEEDS = 60
@@ -32,6 +35,7 @@ CALM = 60_000
 NAMED = frozenset(range(8))
 """Of these, the documents name who waits for them; the scan finds the others."""
 EVERYONE = "everyone"
+OUTSIDE = {"CANCELLED", "CRASHED", "RETRIED"}
 DONE = {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
 
 
@@ -184,6 +188,20 @@ class Story:
         self.world.store.refresh()
         for slot in self.world.store.slots():
             assert self._used(slot.record), f"I8 slot {slot.record}"
+        self._check_history()
+
+    def _check_history(self) -> None:
+        # What ended just now may still be on its way. Adopted documents are tasks too, and a record may be gone.
+        store, now = self.world.store, self.world.now
+        ids = sorted({task_id for task_id, _ in self.world.checks.entries.values()})
+        listed = [store.history(HistoryQuery(task_id=task_id, limit=-1)).list for task_id in ids]
+        rows = {row.id for page in listed for row in page}
+        missing = self.world.checks.rowless(rows, until=now - 5_000)
+        # What users and crashes leave in a cancelled task is nobody's to write again: it stays there until it goes.
+        tasks = [one.record for one in store.tasks(ids) if one is not None and isinstance(one.record, Task)]
+        kept = {row.id for task in tasks for row in rows_of(task) if row.status in OUTSIDE}
+        assert not missing.keys() - kept, f"P20 {len(missing.keys() - kept)} of {len(rows)}: {missing}"
+        assert rows <= self.world.checks.entries.keys(), "P20 a row of what never was"
 
     def _check_everywhere(self) -> None:
         # I9: each node is in step, and nothing is left broken off.
@@ -335,6 +353,35 @@ def _any_claim_frees_the_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FreeSlot, "reconsider", reconsider)
 
 
+def _the_rows_of_the_dead_are_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Repairs, "repaired", lambda *_: True)
+
+
+def _what_others_left_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    _the_rows_of_the_dead_are_not_looked_for(monkeypatch)
+    take = Outbox.take
+
+    def own_only(self: Outbox, task: Task, now: Any) -> None:
+        if task.status is not TaskStatus.RUNNING:
+            take(self, evolve(task, history_flushed=len(task.history) - 1), now)
+
+    monkeypatch.setattr(Outbox, "take", own_only)
+
+
+def _flushes_without_an_answer_count_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    acknowledge = Outbox._acknowledge
+
+    def optimistic(self: Outbox, row_id: str, outcome: Outcome, now: Any) -> Any:
+        done = Outcome(Result.WRITTEN) if outcome.result is Result.UNKNOWN else outcome
+        return acknowledge(self, row_id, done, now)
+
+    monkeypatch.setattr(Outbox, "_acknowledge", optimistic)
+
+
+def _the_heartbeat_forgets_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Outbox, "_note_since", lambda self, now: setattr(self, "since", now.wall))
+
+
 PLANTED = (
     _timeouts_count_as_applied,
     _the_guard_is_forgotten,
@@ -344,6 +391,10 @@ PLANTED = (
     _slots_are_not_recovered,
     _a_taken_slot_is_taken,
     _any_claim_frees_the_slot,
+    _the_rows_of_the_dead_are_not_looked_for,
+    _what_others_left_is_not_taken,
+    _flushes_without_an_answer_count_as_done,
+    _the_heartbeat_forgets_what_is_under_way,
 )
 
 

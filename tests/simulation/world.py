@@ -106,26 +106,39 @@ class World:
         """
         Carry writes to the store and the outcomes back, or not.
         """
+        self.carry(lambda: self.apply(writes), len(writes), timeout=timeout, answer=answer)
+
+    def carry(
+        self,
+        apply: Callable[[], list[Outcome]],
+        number: int,
+        *,
+        timeout: int,
+        answer: Callable[[list[Outcome]], None],
+    ) -> None:
+        """
+        Carry a number of writes of any kind.
+        """
         dice, faults = self.rng.random(), self.faults
-        unknown = [Outcome(Result.UNKNOWN, error=StoreUnavailable("no answer"))] * len(writes)
+        unknown = [Outcome(Result.UNKNOWN, error=StoreUnavailable("no answer"))] * number
         self.counts["batches"] += 1
         if dice < faults.refused:
             self.counts["refused"] += 1
-            refused = [Outcome(Result.REFUSED, error=StoreRefused("too busy"))] * len(writes)
+            refused = [Outcome(Result.REFUSED, error=StoreRefused("too busy"))] * number
             self.after(self._latency(), lambda: answer(refused))
         elif dice < faults.refused + faults.lost:
             self.counts["lost"] += 1
             self.after(timeout, lambda: answer(unknown))
         elif dice < faults.refused + faults.lost + faults.answer_lost:
             self.counts["answer lost"] += 1
-            self.after(self._latency(), lambda: self._apply_only(writes))
+            self.after(self._latency(), lambda: _do(apply))
             self.after(timeout, lambda: answer(unknown))
         elif dice < faults.refused + faults.lost + faults.answer_lost + faults.late:
             self.counts["late"] += 1
-            self.after(timeout + self.rng.randrange(faults.longest_late), lambda: self._apply_only(writes))
+            self.after(timeout + self.rng.randrange(faults.longest_late), lambda: _do(apply))
             self.after(timeout, lambda: answer(unknown))
         else:
-            self.after(self._latency(), lambda: self._apply_and(writes, answer))
+            self.after(self._latency(), lambda: self._apply_and(apply, answer))
 
     def ask(
         self, question: Callable[[], Any], *, timeout: int, answer: Callable[[Any, SchedulerError | None], None]
@@ -147,9 +160,10 @@ class World:
     def _latency(self) -> int:
         return self.rng.choice((1, 2, 2, 3, 5, 8, 40))
 
-    def _apply_only(self, writes: Sequence[Write]) -> None:
-        self.apply(writes)
-
-    def _apply_and(self, writes: Sequence[Write], answer: Callable[[list[Outcome]], None]) -> None:
-        outcomes = self.apply(writes)
+    def _apply_and(self, apply: Callable[[], list[Outcome]], answer: Callable[[list[Outcome]], None]) -> None:
+        outcomes = apply()
         self.after(self._latency(), lambda: answer(outcomes))
+
+
+def _do(apply: Callable[[], object]) -> None:
+    apply()

@@ -4,7 +4,8 @@ id of their task.
 
 A move is a creation under the new id and then a deletion of the old document, each a conditional write. The creation
 decides: of several nodes one succeeds, and a task that has the id already is never overwritten. Between the two
-writes the old document has no due date, so nothing of it runs.
+writes the old document has no due date, so nothing of it runs. The history goes with the task; an entry for which the
+new document has no room has its row before the old one goes (P20).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..clock import Instant
 from ..errors import InvalidTask, SchedulerError
 from ..model import Malformed, Misplaced, Stored, Task, evolve
 from ..ports import Action, Found, Write
-from ..rules.adoption import ORIGIN, folded, home_of, landed, moved
+from ..rules.adoption import ORIGIN, folded, home_of, landed, moved, notes_crash
 from .board import Board
 from .commits import Change, replace_write
 from .complaints import and_more
@@ -43,13 +44,18 @@ class Away:
         return f"{version.index}/{self.stored.record.id}#{version.seq_no}.{version.primary_term}"
 
 
-def adopt(board: Board, found: Found) -> None:
+def adopt(board: Board, found: Found, now: Instant) -> None:
     """
     Take the documents that a search for unplaced ones found.
     """
     for task in found.tasks:
         away = not task.record.fence and home_of(task.record) != task.record.id
-        board.commits.submit(Move(board, Away(task, task.record)) if away else Rewrite(board, task))
+        if away:
+            board.commits.submit(Move(board, Away(task, task.record)))
+        elif notes_crash(task.record):
+            board.holds.before_eviction(task.record, now, Rewrite(board, task))
+        else:
+            board.commits.submit(Rewrite(board, task))
     for one in found.malformed:
         if isinstance(one.record, Misplaced):
             board.commits.submit(Move(board, Away(one, one.record.task)))
@@ -71,12 +77,13 @@ class Rewrite(Change):
     Write a document back where it is, with the fields that searches need (or the quarantine's mark).
     """
 
-    __slots__ = ("_board", "_stored")
+    __slots__ = ("_board", "_former", "_stored")
 
-    def __init__(self, board: Board, stored: Stored[Any]) -> None:
+    def __init__(self, board: Board, stored: Stored[Any], *, former: Task | None = None) -> None:
         super().__init__(Task, stored.record.id)
         self._board = board
         self._stored = stored
+        self._former = former or stored.record
 
     def prepare(self, now: Instant) -> Write:
         """
@@ -98,6 +105,8 @@ class Rewrite(Change):
         A task may be due here; what is none says so once.
         """
         if isinstance(stored.record, Task):
+            if stored.record.history != self._former.history:
+                self._board.outbox.take(stored.record, now)
             self._board.offer(stored, now.wall)
             return
         kept = self._board.complaints.tell("quarantine", now.boot)
@@ -161,8 +170,23 @@ class Move(Change):
         It may be due here.
         """
         self._board.timeline.wrote(stored.record.id, stored.version)
+        if stored.record.history != self._away.task.history:
+            self._board.outbox.take(stored.record, now)
         self._board.offer(stored, now.wall)
-        self._board.commits.submit(Leave(self._away))
+        self._leave(stored, now)
+
+    def _leave(self, home: Stored[Task], now: Instant) -> None:
+        former = evolve(self._away.task, id=self.key[1], history_flushed=0)
+        if all(one in home.record.history for one in former.history):
+            self._board.commits.submit(Leave(self._away))
+            return
+
+        def leave(flushed: bool) -> None:  # noqa: FBT001 - what a hold tells
+            # Otherwise the next search for documents of others finds it again.
+            if flushed:
+                self._board.commits.submit(Leave(self._away))
+
+        self._board.holds.before_removal(former, now, leave)
 
     def lost(self, current: Stored[Task] | None, now: Instant) -> None:
         """
@@ -172,9 +196,11 @@ class Move(Change):
             return
         self._board.offer(current, now.wall)
         if current.record.extra.get(ORIGIN) == self._away.origin:
-            self._board.commits.submit(Leave(self._away))
+            self._leave(current, now)
         else:
-            self._board.commits.submit(Rewrite(self._board, self._apart(now)))
+            former = evolve(self._away.task, id=self._away.stored.record.id)
+            apart = Rewrite(self._board, self._apart(now), former=former)
+            self._board.holds.before_eviction(former, now, apart)
 
     def _apart(self, now: Instant) -> Stored[Task]:
         document_id = self._away.stored.record.id

@@ -6,7 +6,7 @@ left and wait for a body (see `leaving`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 from pathlib import Path
 from threading import Lock, Thread
@@ -119,7 +119,7 @@ class Bindings:
         """
         return incarnation is not None and any(one.holds(boot, incarnation) for one in self._all)
 
-    def do(self, command: m.Batch | m.Ask | m.LeftBehind | m.Left) -> None:
+    def do(self, command: m.Batch | m.Flush | m.Ask | m.LeftBehind | m.Left) -> None:
         """
         Do what the core of a binding wants; one that has ended with the node wants nothing.
         """
@@ -129,6 +129,8 @@ class Bindings:
         match command:
             case m.Batch():
                 binding.errands.write(command)
+            case m.Flush():
+                binding.errands.flush(command)
             case m.Ask():
                 binding.errands.read(command.query)
             case m.LeftBehind():
@@ -145,13 +147,18 @@ class Bindings:
             )  # fmt: skip
         binding.let_go.set()
 
-    def close(self) -> None:
+    def close(self, unsettled: Collection[int] = ()) -> None:
         """
         End them all, and every later one at once.
+
+        Args:
+            unsettled: those whose store did not take every row of the history: peers find by the heartbeat's document,
+                as after a crash, what is missing.
         """
         with self._lock:
             self._closed = True
         for binding in self._all:
+            binding.settled = binding.settled and binding.number not in unsettled
             self._end(binding)
 
     def _end(self, binding: Binding) -> None:

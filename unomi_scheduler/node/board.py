@@ -14,9 +14,11 @@ from ..model import Stored, Task
 from ..rules.claims import Claimant
 from .commits import Commits
 from .complaints import Complaints
+from .holds import Holds
 from .messages import Command
 from .news import News
 from .options import NodeOptions
+from .outbox import Outbox
 from .runs import ExecutorInfo, Pool
 from .timeline import Timeline
 
@@ -64,6 +66,8 @@ class Board:
         self.timeline = Timeline()
         self.executors: Mapping[str, ExecutorInfo] = {}
         self.commands: list[Command] = []
+        self.outbox = Outbox(self)
+        self.holds = Holds(self.outbox, commits)
         self.stopping = False
         self.exclusive_seen = False
         self.claims_lost = False
@@ -114,6 +118,19 @@ class Board:
         if info is None:
             return None
         return Pool.SYSTEM if task.system_task and info.pool is Pool.TASKS else info.pool
+
+    def busy(self, task_id: str) -> bool:
+        """
+        Tell whether a change of this task is under way, or waits for rows of the history.
+        """
+        return self.commits.busy(Task, task_id) or task_id in self.holds
+
+    def resumes(self, task_type: str) -> bool:
+        """
+        Tell whether this node's executor of a type goes on with crashed runs.
+        """
+        info = self.executors.get(task_type)
+        return info is not None and info.resumable
 
     def may_act(self, boot: int) -> bool:
         """

@@ -32,6 +32,7 @@ from .messages import (
     Ask,
     AskClock,
     AskDue,
+    AskEnded,
     AskHeartbeats,
     AskOwned,
     AskRecords,
@@ -43,6 +44,7 @@ from .messages import (
     Committed,
     Event,
     ExecutorsChanged,
+    Flushed,
     LeaveStore,
     LookNow,
     MemoryChanged,
@@ -56,6 +58,7 @@ from .messages import (
 from .options import NodeOptions
 from .records import Records
 from .recovery import Recovery
+from .repairs import Repairs
 from .running import Phase, Running
 from .runs import Pool, RunEnded, RunReported, Signal
 from .stopping import Stopping
@@ -100,7 +103,8 @@ class Core:
         self.lanes = Lanes(self.board, self.running)
         self.everywhere = Everywhere(self.board, self.running)
         self.discovery = Discovery(self.board, self.members, self.everywhere)
-        self.recovery = Recovery(self.board, self.members, self.running)
+        self.repairs = Repairs(self.board, self.members)
+        self.recovery = Recovery(self.board, self.members, self.running, self.repairs)
         self.records = Records(self.board, self.members, self.everywhere)
         self.waiting = Waiting(self.board)
         self.locals = Locals(self.board, memory)
@@ -115,7 +119,7 @@ class Core:
         self._takers: dict[str, Callable[[Any, Sequence[Any], Instant], None]] = {
             DEPENDENTS: lambda ids, answer, now: self.locals.free(self.locals.dependents.read(ids, answer, now)),
             "dependencies": self.waiting.read,
-            "dependents": lambda ids, answer, _: self.waiting.woken(ids, answer),
+            "dependents": self.waiting.woken,
             "lane": self.lanes.checked,
             "check": self._checked,
             EVERYWHERE: self.everywhere.read,
@@ -124,6 +128,7 @@ class Core:
         """Who takes tasks that were read, by the purpose of the question; any other settles writes."""
         self._handlers: dict[type, Callable[[Any, Instant], None]] = {
             Committed: self._committed,
+            Flushed: self.board.outbox.flushed,
             Answered: self._answered,
             Offered: self._offered,
             ExecutorsChanged: self._executors_changed,
@@ -182,6 +187,9 @@ class Core:
         self.waiting.ended(event.stored.record)
         self.locals.dependents.hurry(event.stored.record.id)
         self.discovery.offer(event.stored, now.wall, own=True)
+        if self.store_bound:
+            # Without a store of its own this is a word from one that is left: its entries belong there.
+            self.board.outbox.take(event.stored.record, now)
 
     def _offer(self, stored: Stored[Task], now: int, *, own: bool = False) -> None:
         self.discovery.offer(stored, now, own=own)
@@ -241,23 +249,29 @@ class Core:
             return
         self._worked(type(event.query), now)
         query, answer = event.query, event.answer
-        if isinstance(query, AskDue) and isinstance(answer, Found):
-            self.discovery.found(answer, now, skip=self._under_way)
-        elif isinstance(query, AskOwned) and isinstance(answer, Found):
-            self._ask(*self.recovery.found(answer, sent=event.sent, now=now))
-        elif isinstance(query, AskUnplaced) and isinstance(answer, Found):
-            self.discovery.adopt(answer)
-            if answer.after is not None:
-                # A restore brings many at once.
-                self._unplaced_next = now.boot + ADOPT_AGAIN
-        elif isinstance(query, AskWaiting) and isinstance(answer, Found):
-            self._ask(*self.waiting.found(query, answer, now))
+        if isinstance(answer, Found):
+            self._found(query, answer, event.sent, now)
         elif isinstance(query, AskRecords) and isinstance(answer, Page):
             self.records.found(answer, now)
         elif isinstance(query, AskClock) and isinstance(answer, int):
             self.clock.told(answer, sent=event.sent, now=now)
         elif isinstance(answer, Sequence):
             self._documents(query, answer, event.sent, now)
+
+    def _found(self, query: object, found: Found, sent: Instant, now: Instant) -> None:
+        if isinstance(query, AskDue):
+            self.discovery.found(found, now, skip=self._under_way)
+        elif isinstance(query, AskOwned):
+            self._ask(*self.recovery.found(found, sent=sent, now=now))
+        elif isinstance(query, AskUnplaced):
+            self.discovery.adopt(found, now)
+            if found.after is not None:
+                # A restore brings many at once.
+                self._unplaced_next = now.boot + ADOPT_AGAIN
+        elif isinstance(query, AskWaiting):
+            self._ask(*self.waiting.found(query, found, now))
+        elif isinstance(query, AskEnded):
+            self.repairs.found(found, now)
 
     def _documents(self, query: object, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
         if isinstance(query, AskTasks):
@@ -292,7 +306,7 @@ class Core:
     def _slots(self, query: AskSlots, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
         if query.types is None:
             self.lanes.recover(answer, self.members.dead)
-            self._ask(*self.recovery.slots(answer, sent=sent))
+            self._ask(*self.recovery.slots(answer, sent=sent, now=now))
             return
         found = {stored.record.id: stored for stored in answer}
         for task_type in query.types:
@@ -313,6 +327,8 @@ class Core:
             self.recovery.failed()
         elif isinstance(query, AskWaiting):
             self.waiting.failed(query, now)
+        elif isinstance(query, AskEnded):
+            self.repairs.failed(now)
         elif isinstance(query, AskTasks):
             self._tasks_unread(query, now)
         elif isinstance(query, AskSlots) and query.types is not None:
@@ -333,9 +349,7 @@ class Core:
             self.commits.unread(Task, query.ids, now)
 
     def _under_way(self, task_id: str) -> bool:
-        return (
-            self.running.of_task(task_id) is not None or self.commits.busy(Task, task_id) or self.lanes.waiting(task_id)
-        )
+        return self.running.of_task(task_id) is not None or self.board.busy(task_id) or self.lanes.waiting(task_id)
 
     # --- commands
 
@@ -351,7 +365,10 @@ class Core:
             self._claim(now)
             self._questions(now)
             self._recall(now)
+            self.board.holds.release(now)
             self.board.commands.extend(self.commits.flush(now))
+            # Behind the claims and the ends.
+            self.board.commands.extend(self.board.outbox.flush(now, hurry=self.board.stopping))
             self.leaving.advance(now)
         if not (self.store_bound and self.waiting.calling):
             self.stopping.finish(now)
@@ -375,7 +392,7 @@ class Core:
                 continue
             for entry in board.timeline.due(pool, now.wall, most=room):
                 if not self._under_way(entry.stored.record.id):
-                    self.running.begin(entry.stored, claim_id=board.fresh_id(), pool=pool)
+                    self.running.begin(entry.stored, now, claim_id=board.fresh_id(), pool=pool)
 
     def _room(self, pool: Pool, now: Instant) -> int:
         free = self.running.room(pool, now.boot) - self.locals.occupied[pool]
@@ -403,6 +420,7 @@ class Core:
             return
         self._ask(self.discovery.ask(now), *self.recovery.ask(now), *self.waiting.ask(now))
         self._ask(self.locals.dependents.ask(now), *self.everywhere.ask(now), *self.records.ask(now))
+        self._ask(self.repairs.ask(now))
         if self.watching.due(now):
             self._check_runs(now)
         self._ask(*self.watching.ask(now), self.clock.ask(now))
@@ -426,6 +444,7 @@ class Core:
         times: list[int | None] = [now.boot + 1_000, self.stopping.next_at()]
         if self.store_bound:
             times += [self.commits.next_at(now.boot), self.leaving.next_at()]
+            times += [self.board.outbox.next_at(), self.board.holds.next_at()]
         if self.store_bound and not self.leaving.begun:
             times += self._duties(now)
         # What was due just now and did not happen waits for something else: look again soon, not at once.

@@ -21,6 +21,8 @@ from .messages import (
     Committed,
     Event,
     ExecutorsChanged,
+    Flush,
+    Flushed,
     LeaveStore,
     Left,
     LeftBehind,
@@ -63,6 +65,7 @@ class Cores:
         self._stop: StopRequested | None = None
         self._stopped: Stopped | None = None
         self._leftover: tuple[str, ...] = ()
+        self._unsettled: tuple[int, ...] = ()
         self.current = self._unbound(memory)
         self._slots = self.current.board.slots
 
@@ -95,7 +98,7 @@ class Cores:
             return [core for core in self.former.values() if not core.leaving.begun]
         if isinstance(event, StopRequested | ExecutorsChanged):
             return [*self.former.values(), self.current]
-        if isinstance(event, Committed | Answered | Rejoined):
+        if isinstance(event, Committed | Flushed | Answered | Rejoined):
             core = self.of(event.binding)
             return [] if core is None or event.binding == UNBOUND else [core]
         if isinstance(event, RunEnded | RunReported):
@@ -129,16 +132,16 @@ class Cores:
         commands: list[Command] = []
         for binding, core in (*self.former.items(), (self.binding, self.current)):
             for command in core.advance(now):
-                if isinstance(command, Batch | Ask | LeftBehind | Left):
+                if isinstance(command, Batch | Flush | Ask | LeftBehind | Left):
                     commands.append(replace(command, binding=binding))
                 elif isinstance(command, Stopped):
-                    self._core_stopped(core, command)
+                    self._core_stopped(core, binding, command)
                 else:
                     commands.append(command)
                 if isinstance(command, Left | Stopped) and core is not self.current:
                     self.former.pop(binding, None)
         if self._stopped is not None and not self.former:
-            commands.append(Stopped(self._leftover))
+            commands.append(Stopped(self._leftover, unsettled=self._unsettled))
             self._stopped = None
         return commands
 
@@ -149,8 +152,9 @@ class Cores:
             taken.update(core.running.occupied)
         self.current.board.slots = {pool: slots - taken[pool] for pool, slots in self._slots.items()}
 
-    def _core_stopped(self, core: Core, command: Stopped) -> None:
+    def _core_stopped(self, core: Core, binding: int, command: Stopped) -> None:
         self._leftover += command.leftover
+        self._unsettled += () if core.board.outbox.clean else (binding,)
         if core is self.current:
             self._stopped = command
 

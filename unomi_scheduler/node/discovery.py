@@ -247,8 +247,8 @@ class Discovery:
         self._sweeps.failed()
         self.failures += 1
 
-    def adopt(self, found: Found) -> None:
+    def adopt(self, found: Found, now: Instant) -> None:
         """
         Take documents that others wrote.
         """
-        adopt(self.board, found)
+        adopt(self.board, found, now)

@@ -14,6 +14,7 @@ from ..errors import SchedulerError, StoreUnavailable
 from ..ports import Outcome, Records, Result, TaskQuery, TaskStore
 from ..stores.homes import wherever
 from . import messages as m
+from .outbox import lost_answer
 
 LOG = logging.getLogger("unomi_scheduler.node")
 WRITERS, READERS = 3, 4
@@ -33,12 +34,19 @@ class Errands:
         self._clock = clock
         self._writers = ThreadPoolExecutor(WRITERS, "unomi-writer")
         self._readers = ThreadPoolExecutor(READERS, "unomi-reader")
+        self._flushers = ThreadPoolExecutor(1, "unomi-history")
 
     def write(self, batch: m.Batch) -> None:
         """
         Do these writes; `Committed` follows.
         """
         self._writers.submit(self._write, batch)
+
+    def flush(self, flush: m.Flush) -> None:
+        """
+        Add these rows to the history; `Flushed` follows.
+        """
+        self._flushers.submit(self._flush, flush)
 
     def read(self, query: m.Query) -> None:
         """
@@ -50,7 +58,7 @@ class Errands:
         """
         Take no more errands; with `wait`, return when those under way have ended.
         """
-        for threads in (self._writers, self._readers):
+        for threads in (self._writers, self._readers, self._flushers):
             threads.shutdown(wait=wait, cancel_futures=wait)
 
     def _write(self, batch: m.Batch) -> None:
@@ -62,6 +70,15 @@ class Errands:
             failure = error if isinstance(error, SchedulerError) else StoreUnavailable(repr(error))
             outcomes = [Outcome(Result.UNKNOWN, error=failure)] * len(batch.writes)
         self._post(m.Committed(batch.number, outcomes, self._binding))
+
+    def _flush(self, flush: m.Flush) -> None:
+        try:
+            outcomes = self._store.add_history(flush.rows)
+        except Exception as error:
+            LOG.exception("A flush of the history failed", extra={"action": "flush_failed"})
+            failure = error if isinstance(error, SchedulerError) else StoreUnavailable(repr(error))
+            outcomes = lost_answer(flush.rows, failure)
+        self._post(m.Flushed(flush.number, outcomes, self._binding))
 
     def answer(self, query: m.Query) -> m.Answered:
         """
@@ -102,6 +119,12 @@ def _waiting(store: TaskStore, query: m.AskWaiting) -> Any:
     return store.find_waiting(on=query.on, limit=query.limit, after=query.after)
 
 
+def _ended(store: TaskStore, query: m.AskEnded) -> Any:
+    if query.fresh:
+        store.refresh()
+    return store.find_ended(query.query)
+
+
 QUESTIONS: dict[type, Callable[[TaskStore, Any], Any]] = {
     m.AskDue: lambda store, query: store.find_due(query.query),
     m.AskOwned: _owned,
@@ -111,5 +134,6 @@ QUESTIONS: dict[type, Callable[[TaskStore, Any], Any]] = {
     m.AskUnplaced: lambda store, query: store.find_unplaced(limit=query.limit),
     m.AskWaiting: _waiting,
     m.AskRecords: lambda store, _: store.find(TaskQuery(records=Records.ONLY, limit=-1, sort_by="id")),
+    m.AskEnded: _ended,
     m.AskClock: lambda store, _: store.clock(),
 }

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..clock import Instant
 from ..model import Stored, Task, TaskStatus, Version
 from ..ports import Action, Write
-from ..rules import claims
 from ..rules import everywhere as rules
 from ..rules.everywhere import Advice, Care
 from ..rules.placement import targets
@@ -26,7 +25,7 @@ from .messages import AskTasks
 from .running import Phase, Run, Running
 from .runs import ExecutorInfo, Pool
 from .settling import Claim
-from .tidying import Tidy
+from .tidying import tidy
 
 LOG = logging.getLogger("unomi_scheduler.node")
 ABSENT = Version("absent", -1, -1)
@@ -45,8 +44,8 @@ class Place:
     """
 
     __slots__ = (
-        "asked", "blocked", "definition", "former", "known", "last", "not_before", "record", "record_id", "since",
-        "wake",
+        "asked", "blocked", "definition", "former", "known", "last", "not_before", "record", "record_id", "removing",
+        "since", "wake",
     )  # fmt: skip
 
     def __init__(self, definition: Stored[Task], record_id: str, since: int) -> None:
@@ -60,7 +59,18 @@ class Place:
         self.last: int | None = None
         self.former: int | None = None
         self.not_before = 0
+        self.removing: int | None = None
         self.wake = 0
+
+
+class Untidy(NamedTuple):
+    """
+    A record to be tidied. `anyway`: a turn has waited for its removal, so it goes even when its history is not flushed.
+    """
+
+    stored: Stored[Task]
+    advice: Advice
+    anyway: bool
 
 
 class Everywhere:
@@ -77,6 +87,7 @@ class Everywhere:
         self._own: set[str] = set()
         self._finished: set[str] = set()
         self._doubted: set[str] = set()
+        self._untidy: dict[str, Untidy] = {}
         self._wake = FAR
         self._boot = 0
 
@@ -158,12 +169,20 @@ class Everywhere:
         self._doubted.add(definition_id)
         return False
 
-    def tidy(self, stored: Stored[Task], advice: Advice) -> None:
+    def tidy(self, stored: Stored[Task], advice: Advice, *, anyway: bool = False) -> None:
         """
         End, cancel or remove a record.
         """
-        if not self.board.commits.busy(Task, stored.record.id):
-            self.board.commits.submit(Tidy(self.board, self.running, stored, advice, removed=self._removed))
+        if not self._busy(stored.record.id):
+            self._untidy[stored.record.id] = Untidy(stored, advice, anyway)
+
+    def _busy(self, record_id: str) -> bool:
+        return record_id in self._untidy or self.board.busy(record_id)
+
+    def _tidy(self, now: Instant) -> None:
+        untidy, self._untidy = self._untidy, {}
+        for stored, advice, anyway in untidy.values():
+            tidy(self.board, self.running, stored, advice, now, removed=self._removed, anyway=anyway)
 
     def _removed(self, record_id: str) -> None:
         place = self._records.get(record_id)
@@ -185,6 +204,7 @@ class Everywhere:
         """
         Return the reads that are wanted: own records, and definitions of which there is doubt, each with its record.
         """
+        self._tidy(now)
         node_id = self.board.options.node_id
         ids = {one for name in self._doubted if name for one in (name, rules.record_id(name, node_id))}
         for place in self.places.values():
@@ -294,17 +314,32 @@ class Everywhere:
             return following
         if self._occupied(place):
             return self._skip(place, turn, following)
-        if self.board.commits.busy(Task, place.record_id) or room(pool) <= 0:
+        if self._busy(place.record_id) or room(pool) <= 0:
             # A body that has returned leaves its record in a moment: then the turn begins at once.
             return min(now.wall + SOON, following)
-        self._begin(place, turn, pool, now)
-        return FAR
+        if place.record is not None and place.record.record.status is TaskStatus.CANCELLED:
+            self._renew(place, place.record, now)
+            following = now.wall + AGAIN
+        else:
+            self._begin(place, turn, pool, now)
+            following = FAR
+        return following
+
+    def _renew(self, place: Place, record: Stored[Task], now: Instant) -> None:
+        # There is no way out of CANCELLED: the turn has a new record.
+        if place.removing is None:
+            place.removing = now.boot
+        patience = self.board.options.lease_millis
+        self.tidy(record, Advice(Care.REMOVE), anyway=now.boot - place.removing >= patience)
+        # Where its last run removes it, nobody says so here: it is read before the next try.
+        place.known = False
+        self._pause(place)
 
     def _occupied(self, place: Place) -> bool:
         run = self.running.of_task(place.record_id)
         if run is not None:
             return run.phase is not Phase.ENDING
-        if place.record is None or self.board.commits.busy(Task, place.record_id):
+        if place.record is None or self._busy(place.record_id):
             return False
         # A run that nobody knows of here may have ended without a word: it is read before the next turn.
         place.known = place.record.record.status is not TaskStatus.RUNNING
@@ -318,17 +353,15 @@ class Everywhere:
     def _begin(self, place: Place, turn: int, pool: Pool, now: Instant) -> None:
         node_id = self.board.options.node_id
         before = place.record
-        if before is not None and before.record.status is TaskStatus.CANCELLED:
-            # There is no way out of CANCELLED: the turn has a new record.
-            self.tidy(before, Advice(Care.REMOVE))
-            return
         place.former, place.last = place.last, turn
+        place.removing = None
         made = rules.armed(
             place.definition.record, before.record if before else None, turn=turn, node_id=node_id, now=now.wall
         )
         self.board.timeline.forget(place.record_id)
         self.running.begin(
             Stored(made, before.version if before else ABSENT),
+            now,
             claim_id=self.board.fresh_id(),
             pool=pool,
             over=self._over,
@@ -365,9 +398,8 @@ class Begin(Claim):
         Claim the turn, unless this node may not act any more.
         """
         run, board = self._run, self._table.board
-        board.count("tasks.lock.attempts")
         if not board.may_act(now.boot):
             self._table.settled(run)
             return None
-        made = claims.claim(run.before.record, by=board.claimant, claim_id=run.claim_id, now=now.wall)
+        made = self._made(now)
         return Write(Action.CREATE, made) if run.before.version == ABSENT else replace_write(made, run.before)

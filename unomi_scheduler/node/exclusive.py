@@ -174,7 +174,7 @@ class Lanes:
             if entry is not None:
                 self.board.offer(entry.stored, now.wall)
             return
-        self.running.begin(entry.stored, claim_id=lane.claim_id, pool=pool, over=lambda run: self._over(lane, run))
+        self.running.begin(entry.stored, now, claim_id=lane.claim_id, pool=pool, over=lambda run: self._over(lane, run))
 
     def missed(self, lane: Lane, current: Stored[Slot] | None, now: Instant) -> None:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 from ..clock import Instant
 from .board import Board
 from .messages import LeaveStore, Left, LeftBehind, Recall
+from .outbox import LAST_ROWS
 from .running import Phase, Running
 from .runs import Signal
 
@@ -28,7 +29,8 @@ class Leaving:
     out. The core lives on for that, and asks the store for nothing else.
 
     What the store does not take when every body has returned is left to the peers: the heartbeat ends without removing
-    its document, so that they declare it dead after the lease and recover its runs (P8, P11).
+    its document, so that they declare it dead after the lease and recover its runs (P8, P11). So are rows of the
+    history that it does not take within `LAST_ROWS`: they belong to this store alone (P20).
     """
 
     def __init__(self, board: Board, running: Running) -> None:
@@ -39,6 +41,7 @@ class Leaving:
         self._deadline = 0
         self._told = False
         self._quiet_since: int | None = None
+        self._idle_since: int | None = None
 
     def request(self, event: LeaveStore, _now: Instant) -> None:
         """
@@ -59,6 +62,8 @@ class Leaving:
         times = [] if self._told else [self._deadline]
         if self._quiet_since is not None:
             times.append(self._quiet_since + GIVE_UP)
+        if self._idle_since is not None:
+            times.append(self._idle_since + LAST_ROWS)
         return min(times, default=None)
 
     def advance(self, now: Instant) -> None:
@@ -71,9 +76,15 @@ class Leaving:
         if self._quiet_since is None and not busy:
             self._quiet_since = now.boot
         settled = not len(self.running) and self.board.commits.empty
-        if settled or (self._quiet_since is not None and now.boot >= self._quiet_since + GIVE_UP):
+        late = self._quiet_since is not None and now.boot >= self._quiet_since + GIVE_UP
+        if late or (settled and self._flushed(now)):
             self.over = True
-            self.board.commands.append(Left(settled))
+            self.board.commands.append(Left(settled and self.board.outbox.clean))
         elif not self._told and now.boot >= self._deadline:
             self._told = True
             self.board.commands.append(LeftBehind(tuple(busy)))
+
+    def _flushed(self, now: Instant) -> bool:
+        if self._idle_since is None:
+            self._idle_since = now.boot
+        return self.board.outbox.finished(self._idle_since, now)

@@ -186,7 +186,8 @@ class Locals:
         def rule(task: Task) -> Task:
             if task is not found:
                 return task
-            return claims.claim(task, by=self.board.claimant, claim_id=claim_id, now=now.wall)
+            resuming = self.board.resumes(task.task_type)
+            return claims.claim(task, by=self.board.claimant, claim_id=claim_id, now=now.wall, resuming=resuming)
 
         self.board.count("tasks.lock.attempts")
         claimed = self.table.try_change(entry.task_id, rule)

@@ -130,6 +130,7 @@ class Membership:
         """
         for document_id in set(asked) - set(found):
             incarnation = document_id.rpartition(":")[2]
+            self.dead.pop(incarnation, None)
             if self.peers.pop(incarnation, None) is not None:
                 self.changed = True
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from ..clock import Instant
 from ..errors import SchedulerError
-from ..model import Heartbeat, Page, Slot, Stored, Task
-from ..ports import DueQuery, Found, Outcome, OwnedQuery, Write
+from ..model import Heartbeat, HistoryRow, Page, Slot, Stored, Task
+from ..ports import DueQuery, EndedQuery, Found, Outcome, OwnedQuery, Write
 from .runs import ExecutorInfo, ReportRefused, ReportStored, RunEnded, RunReported, StartRun, TellRun
 
 
@@ -96,13 +96,34 @@ class AskRecords:
 
 
 @dataclass(frozen=True, slots=True)
+class AskEnded:
+    """
+    Search for tasks by their last execution; `fresh` asks for a refresh before.
+    """
+
+    query: EndedQuery
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AskClock:
     """
     Read the store's clock.
     """
 
 
-Query = AskDue | AskOwned | AskTasks | AskHeartbeats | AskSlots | AskUnplaced | AskWaiting | AskRecords | AskClock
+Query = (
+    AskDue
+    | AskOwned
+    | AskTasks
+    | AskHeartbeats
+    | AskSlots
+    | AskUnplaced
+    | AskWaiting
+    | AskRecords
+    | AskEnded
+    | AskClock
+)
 Answer = Found | Page | Sequence[Stored[Task] | Stored[Heartbeat] | Stored[Slot] | object | None] | int
 
 
@@ -114,6 +135,17 @@ class Batch:
 
     number: int
     writes: tuple[Write, ...]
+    binding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """
+    Command: add these rows to the history.
+    """
+
+    number: int
+    rows: tuple[HistoryRow, ...]
     binding: int = 0
 
 
@@ -162,8 +194,8 @@ class LeftBehind:
 @dataclass(frozen=True, slots=True)
 class Left:
     """
-    Command: nothing is left to do for a store: end its heartbeat. Not `settled`: it did not take every write, so the
-    heartbeat's document must stay, for peers to recover what it stands for.
+    Command: nothing is left to do for a store: end its heartbeat. Not `settled`: it did not take every write or every
+    row of the history, so the heartbeat's document must stay, for peers to recover what it stands for.
     """
 
     settled: bool
@@ -173,14 +205,27 @@ class Left:
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """
-    Command: nothing is left to do; `leftover` are the claims whose bodies have not returned.
+    Command: nothing is left to do; `leftover` are the claims whose bodies have not returned, `unsettled` the bindings
+    whose store did not take every row of the history, so that the heartbeat's document must stay.
     """
 
     leftover: tuple[str, ...]
+    unsettled: tuple[int, ...] = ()
 
 
 Command = (
-    Batch | Ask | StartRun | TellRun | ReportStored | ReportRefused | SetTimer | Recall | LeftBehind | Left | Stopped
+    Batch
+    | Flush
+    | Ask
+    | StartRun
+    | TellRun
+    | ReportStored
+    | ReportRefused
+    | SetTimer
+    | Recall
+    | LeftBehind
+    | Left
+    | Stopped
 )
 
 
@@ -188,6 +233,17 @@ Command = (
 class Committed:
     """
     Event: the outcomes of a batch, in its order.
+    """
+
+    number: int
+    outcomes: Sequence[Outcome]
+    binding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """
+    Event: the outcomes of a flush, in its order.
     """
 
     number: int
@@ -295,6 +351,7 @@ class StopRequested:
 
 Event = (
     Committed
+    | Flushed
     | Answered
     | Offered
     | ExecutorsChanged

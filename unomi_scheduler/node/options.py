@@ -29,5 +29,7 @@ class NodeOptions:
     poll_interval_millis: int = 1_000
     drain_timeout_millis: int = 30_000
     memory_ttl_millis: int | None = None
+    history_enabled: bool = True
+    history_ttl_millis: int = 30 * 86_400_000
     address: str | None = None
     state_dir: Path | None = None

@@ -111,7 +111,7 @@ class Records:
                 self.board.commits.submit(Conclude(self.board, place.definition, of))
 
     def _busy(self, definition: Task) -> bool:
-        return self.board.commits.busy(Task, definition.id)
+        return self.board.busy(definition.id)
 
 
 def _keys(record: Task) -> list[tuple[str, str]]:

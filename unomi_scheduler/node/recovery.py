@@ -15,8 +15,9 @@ from .commits import Change, replace_write
 from .deaths import Bury, DeclareUnknown
 from .membership import Membership
 from .messages import AskHeartbeats, AskOwned, AskSlots
+from .repairs import Repairs
 from .running import Running
-from .settling import Release
+from .settling import release
 
 PAGE = 500
 
@@ -26,10 +27,11 @@ class Recovery:
     One scan a lease through the tasks that name an owner, except those of live peers.
     """
 
-    def __init__(self, board: Board, members: Membership, running: Running) -> None:
+    def __init__(self, board: Board, members: Membership, running: Running, repairs: Repairs) -> None:
         self.board = board
         self.members = members
         self.running = running
+        self.repairs = repairs
         self._asked = False
         self._after: str | None = None
         self._began: int | None = None
@@ -89,10 +91,10 @@ class Recovery:
                 # Changed here since: it may still be the dead node's, so that must not be buried yet.
                 self._met.add(stored.record.owner_incarnation)
         self._tasks_seen = self._after is None
-        self._bury()
+        self._bury(now)
         return [AskHeartbeats(tuple(sorted(strangers)), purpose="strangers")] if strangers else []
 
-    def slots(self, slots: Iterable[Stored[Slot]], *, sent: Instant) -> list[AskHeartbeats]:
+    def slots(self, slots: Iterable[Stored[Slot]], *, sent: Instant, now: Instant) -> list[AskHeartbeats]:
         """
         Take the slots that are taken; return the heartbeats to read of owners that are not known.
         """
@@ -104,7 +106,7 @@ class Recovery:
                 self._stranger(stored.record.owner, owner, sent, strangers)
             elif owner in self.members.dead:
                 self._met.add(owner)
-        self._bury()
+        self._bury(now)
         return [AskHeartbeats(tuple(sorted(strangers)), purpose="strangers")] if strangers else []
 
     def failed(self) -> None:
@@ -121,10 +123,10 @@ class Recovery:
             self._foreign(stored, now)
         elif owner == self.board.incarnation:
             if not self.running.knows(task.claim_id) and self.running.of_task(task.id) is None:
-                self._recover(stored, "the node does not know this run", counted=False)
+                self._recover(stored, "the node does not know this run", now, counted=False)
         elif owner in self.members.dead:
             self._met.add(owner)
-            self._recover(stored, f"node failure: {task.lock_owner} ({owner}) is dead", counted=True)
+            self._recover(stored, f"node failure: {task.lock_owner} ({owner}) is dead", now, counted=True)
         elif owner not in self.members.peers:
             self._stranger(task.lock_owner, owner, sent, strangers)
 
@@ -138,16 +140,17 @@ class Recovery:
         task = stored.record
         lease = task.lock_lease_millis if task.lock_lease_millis > 0 else self.board.options.lease_millis
         if task.status is TaskStatus.RUNNING and (task.lock_date is None or now.wall - task.lock_date > lease):
-            self._recover(stored, f"node failure: the lock of {task.lock_owner} has expired", counted=True)
+            self._recover(stored, f"node failure: the lock of {task.lock_owner} has expired", now, counted=True)
 
-    def _recover(self, stored: Stored[Task], reason: str, *, counted: bool) -> None:
-        if self.board.commits.busy(Task, stored.record.id):
+    def _recover(self, stored: Stored[Task], reason: str, now: Instant, *, counted: bool) -> None:
+        if self.board.busy(stored.record.id):
             return
         if stored.record.status is TaskStatus.RUNNING:
             self.board.count("tasks.recovery.attempts")
-            self.board.commits.submit(Crash(self.board, stored, reason, counted=counted))
+            crash = Crash(self.board, stored, reason, counted=counted)
+            self.board.holds.before_eviction(stored.record, now, crash)
         elif stored.record.owner_incarnation is not None:
-            self.board.commits.submit(Release(self.board, stored))
+            release(self.board, stored, now)
 
     def unknown(self, asked: tuple[str, ...], known: set[str], now: Instant) -> None:
         """
@@ -176,12 +179,15 @@ class Recovery:
         self.board.news.died(beat)
         self.hurry()
 
-    def _bury(self) -> None:
+    def _bury(self, now: Instant) -> None:
         if not (self._slots_seen and self._tasks_seen):
             return
         for incarnation in self._buriable - self._met:
             stored = self.members.dead.get(incarnation)
-            if stored is not None and incarnation != self.board.incarnation:
+            if stored is None or incarnation == self.board.incarnation:
+                continue
+            # Nothing of it can end any more; what it ended may still lack its rows.
+            if self.repairs.repaired(stored.record, now):
                 self.board.commits.submit(Bury(self.members, stored))
         self._buriable = frozenset()
 
@@ -232,6 +238,7 @@ class Crash(Change):
         Crashed and free: whoever has the executor goes on.
         """
         self._board.count("tasks.crashed")
+        self._board.outbox.take(stored.record, now)
         self._board.count("tasks.recovery.successes")
         if self._counted:
             # Its owner was lost with its lease, or its lock had expired.

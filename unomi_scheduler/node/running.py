@@ -11,6 +11,7 @@ from enum import Enum, auto
 from ..clock import Instant
 from ..errors import InvalidTask, LeaseLost
 from ..model import Stored, Task, TaskStatus
+from ..rules.claims import notes_resumption
 from ..rules.progress import Progress
 from .board import Board
 from .counting import count_end
@@ -28,7 +29,7 @@ from .runs import (
     TellRun,
     Ticket,
 )
-from .settling import Claim, End, GiveBack, Release, Report
+from .settling import Claim, End, GiveBack, Report, release
 
 SHORTEST_WINDOW, LONGEST_WINDOW = 100, 2_000
 """Milliseconds over which ended runs are counted, to know how many may be claimed ahead: two trips to the store."""
@@ -136,6 +137,7 @@ class Running:
     def begin(
         self,
         stored: Stored[Task],
+        now: Instant,
         *,
         claim_id: str,
         pool: Pool,
@@ -149,7 +151,11 @@ class Running:
         self._runs[claim_id] = run
         self._tasks[run.task_id] = run
         self.occupied[pool] += 1
-        self.board.commits.submit(change(self, run))
+        claim = change(self, run)
+        if notes_resumption(stored.record):
+            self.board.holds.before_eviction(stored.record, now, claim)
+        else:
+            self.board.commits.submit(claim)
 
     def claimed(self, run: Run, now: Instant) -> None:
         """
@@ -170,6 +176,9 @@ class Running:
         resumed = before.status is TaskStatus.CRASHED or before.resume_requested
         if resumed:
             self.board.news.resumed(before, run.stored.record)
+        if before.history:
+            # What others left without a row. What this claim adds is flushed with its end: it may still be given back.
+            self.board.outbox.take(before, now)
         self.board.commands.append(
             StartRun(ticket=Ticket(task=run.stored.record, claim_id=run.claim_id, pool=run.pool, resumed=resumed))
         )
@@ -231,7 +240,8 @@ class Running:
         self.occupied[run.pool] -= 1
         run.phase = Phase.ENDING
         run.ended = event
-        self.board.commits.submit(End(self, run))
+        self.board.outbox.ended(run.claim_id, now)
+        self.board.holds.before_eviction(run.stored.record, now, End(self, run))
 
     def committed(self, run: Run, stored: Stored[Task], now: Instant) -> None:
         """
@@ -252,20 +262,22 @@ class Running:
         P17).
         """
         self.board.count("tasks.fenced")
+        self.board.outbox.dropped(run.claim_id)
         self.report_refused(run, run.receipts, LeaseLost("this run does not own its task any more"))
         self.settled(run)
         if current is not None:
-            self.release(current)
+            self.board.outbox.take(current.record, now)
+            self.release(current, now)
             self.board.offer(current, now.wall)
 
-    def release(self, stored: Stored[Task]) -> None:
+    def release(self, stored: Stored[Task], now: Instant) -> None:
         """
         Free a cancelled task that still names this incarnation, whose body has returned; remove it when that was
         asked for.
         """
         task = stored.record
         if task.status is not TaskStatus.RUNNING and task.owner_incarnation == self.board.incarnation:
-            self.board.commits.submit(Release(self.board, stored))
+            release(self.board, stored, now)
 
     def unclaimed(self, run: Run, current: Stored[Task] | None, now: Instant) -> None:
         """

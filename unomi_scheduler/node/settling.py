@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..clock import Instant
 from ..errors import InvalidTask, LeaseLost, SchedulerError
-from ..model import Stored, Task
+from ..model import Stored, Task, evolve
 from ..ports import Action, Write
 from ..rules import claims, outcomes
 from ..rules.claims import Standing, standing
@@ -60,9 +60,18 @@ class Claim(RunChange):
             self._table.settled(run)
             board.offer(run.before, now.wall)
             return None
+        return replace_write(self._made(now), run.before)
+
+    def _made(self, now: Instant) -> Task:
+        # What is known to have its row is said by the claim, as it is written anyway (P20).
+        run, board = self._run, self._table.board
         board.count("tasks.lock.attempts")
-        made = claims.claim(run.before.record, by=board.claimant, claim_id=run.claim_id, now=now.wall)
-        return replace_write(made, run.before)
+        task = run.before.record
+        if len(task.history) > task.history_flushed and (known := board.outbox.known(task)) > task.history_flushed:
+            task = evolve(task, history_flushed=known)
+        return claims.claim(
+            task, by=board.claimant, claim_id=run.claim_id, now=now.wall, resuming=board.resumes(task.task_type)
+        )
 
     def applied(self, current: Stored[Task]) -> bool:
         """
@@ -210,6 +219,7 @@ class End(RunChange):
         """
         self._note(stored)
         run = self._run
+        self._table.board.outbox.take(stored.record, now)
         self._table.report_stored(run, run.receipts)
         self._table.committed(run, stored, now)
 
@@ -271,15 +281,18 @@ class GiveBack(RunChange):
 
 class Release(Change):
     """
-    Free an ended task of the owner that its cancel left in it, or remove it when it is marked for deletion (P17).
+    Free an ended task of the owner that its cancel left in it, or remove it when it is marked for deletion (P17) and
+    its history is flushed; else a purge does.
     """
 
-    __slots__ = ("_board", "_stored")
+    __slots__ = ("_again", "_board", "_flushed", "_stored")
 
-    def __init__(self, board: Board, stored: Stored[Task]) -> None:
+    def __init__(self, board: Board, stored: Stored[Task], *, flushed: bool) -> None:
         super().__init__(Task, stored.record.id)
         self._board = board
         self._stored = stored
+        self._flushed = flushed
+        self._again = False
 
     def prepare(self, now: Instant) -> Write | None:
         """
@@ -288,7 +301,7 @@ class Release(Change):
         return self._write(self._stored)
 
     def _write(self, stored: Stored[Task]) -> Write:
-        if stored.record.delete_requested:
+        if stored.record.delete_requested and self._flushed:
             return Write(Action.DELETE, stored.record, stored.version)
         return replace_write(claims.released(stored.record), stored)
 
@@ -297,6 +310,9 @@ class Release(Change):
         Act on what stands now, if the same run still owns it.
         """
         owner = self._stored.record.owner_incarnation
+        if current is not None and current.record.history != self._stored.record.history:
+            # It was marked meanwhile: what the mark added to the history goes first.
+            self._again, self._flushed = self._flushed, False
         if current is None or current.record.owner_incarnation != owner or current.record.claim_id is not None:
             return None
         return self._write(current)
@@ -307,8 +323,26 @@ class Release(Change):
         """
         self._board.count("tasks.lock.released")
         self._board.timeline.wrote(stored.record.id, stored.version)
+        if self._again and stored.record.delete_requested:
+            release(self._board, stored, now)
 
     def lost(self, current: Stored[Task] | None, now: Instant) -> None:
         """
         Somebody else did it.
         """
+
+
+def release(board: Board, stored: Stored[Task], now: Instant) -> None:
+    """
+    Free or remove an ended task, once nothing of its history would be lost by that.
+    """
+    if stored.record.id in board.holds:
+        return
+
+    def submit(flushed: bool) -> None:  # noqa: FBT001 - what a hold tells
+        board.commits.submit(Release(board, stored, flushed=flushed))
+
+    if stored.record.delete_requested:
+        board.holds.before_removal(stored.record, now, submit)
+    else:
+        submit(True)

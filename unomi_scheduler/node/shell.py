@@ -174,12 +174,12 @@ class Node:
             self._thread.join(timeout=10)
         return self._leftover
 
-    def _finish(self, leftover: tuple[str, ...]) -> None:
-        self._leftover = leftover
+    def _finish(self, stopped: m.Stopped) -> None:
+        self._leftover = stopped.leftover
         self.running = False
         self._workers.stop(0)
         self._timers.stop()
-        self._bindings.close()
+        self._bindings.close(stopped.unsettled)
         self._stopped.set()
 
     # --- what the service asks
@@ -309,6 +309,7 @@ class Node:
             busy=self._busy,
             running=len(core.running) + len(core.locals) if core is not None else 0,
             clock_offset=core.clock.offset if core is not None else 0,
+            history_since=core.board.outbox.since if core is not None else 0,
         )
 
     def _progressing(self, now: Instant) -> bool:
@@ -372,7 +373,7 @@ class Node:
         match command:
             case StartRun():
                 self._workers.run(command.ticket)
-            case m.Batch() | m.Ask() | m.LeftBehind() | m.Left():
+            case m.Batch() | m.Flush() | m.Ask() | m.LeftBehind() | m.Left():
                 self._bindings.do(command)
             case TellRun():
                 self._workers.tell(command.claim_id, command.signal)
@@ -383,4 +384,4 @@ class Node:
             case m.Recall():
                 self._workers.recall(memory=command.memory)
             case m.Stopped():
-                self._finish(command.leftover)
+                self._finish(command)

@@ -31,6 +31,7 @@ class Stopping:
         self._told_at: int | None = None
         self._abandoned: tuple[str, ...] = ()
         self._done = False
+        self._idle_since: int | None = None
 
     def request(self, event: StopRequested, _now: Instant) -> None:
         """
@@ -93,8 +94,14 @@ class Stopping:
         if self._request is None or self._done:
             return
         idle = not len(self.running) and not len(self.local) and self.board.commits.empty
+        idle = idle and self._flushed(now)
         late = self._request.exiting and self._told_at is not None and now.boot >= self._told_at + GIVE_UP
         if idle or late:
             self._done = True
             self.board.news.end()
             self.board.commands.append(Stopped(self._abandoned))
+
+    def _flushed(self, now: Instant) -> bool:
+        if self._idle_since is None:
+            self._idle_since = now.boot
+        return self.board.outbox.finished(self._idle_since, now)

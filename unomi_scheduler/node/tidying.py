@@ -1,5 +1,6 @@
 """
-The change that ends, cancels or removes a run record for which no run stands any more.
+The change that ends, cancels or removes a run record for which no run stands any more, once its history has its rows
+(P20).
 """
 
 from __future__ import annotations
@@ -20,12 +21,37 @@ if TYPE_CHECKING:
     from .running import Running
 
 
+def tidy(
+    board: Board,
+    running: Running,
+    stored: Stored[Task],
+    advice: Advice,
+    now: Instant,
+    *,
+    removed: Callable[[str], None],
+    anyway: bool,
+) -> None:
+    """
+    Submit the change of a record when nothing of its history would be lost by it, or that has been waited for.
+
+    Args:
+        anyway: remove it even when the store took no rows; this node keeps them then.
+    """
+    change = Tidy(board, running, stored, advice, removed=removed, anyway=anyway)
+    if advice.care is Care.REMOVE:
+        board.holds.before_removal(stored.record, now, change.submit)
+    else:
+        board.holds.before_eviction(stored.record, now, change)
+
+
 class Tidy(Change):
     """
     One record: FAILED with a reason, CANCELLED, or gone; a run of it that goes on here is told.
+
+    What is to go while its history lacks rows is only marked: the next look at the records, or a purge, removes it.
     """
 
-    __slots__ = ("_board", "_care", "_reason", "_removed", "_running", "_stored")
+    __slots__ = ("_advice", "_again", "_anyway", "_board", "_flushed", "_removed", "_running", "_stored")
 
     def __init__(
         self,
@@ -35,13 +61,23 @@ class Tidy(Change):
         advice: Advice,
         *,
         removed: Callable[[str], None],
+        anyway: bool,
     ) -> None:
         super().__init__(Task, stored.record.id)
         self._board = board
         self._running = running
         self._stored = stored
-        self._care, self._reason = advice
+        self._advice = advice
         self._removed = removed
+        self._anyway = self._flushed = anyway
+        self._again = False
+
+    def submit(self, flushed: bool) -> None:  # noqa: FBT001 - what a hold tells
+        """
+        Go on, when every entry has its row or that was waited for.
+        """
+        self._flushed = flushed or self._anyway
+        self._board.commits.submit(self)
 
     def prepare(self, now: Instant) -> Write | None:
         """
@@ -52,18 +88,18 @@ class Tidy(Change):
     def _write(self, stored: Stored[Task], now: Instant) -> Write | None:
         record, node_id = stored.record, self._board.options.node_id
         owned = record.owner_incarnation is not None or record.status is TaskStatus.RUNNING
-        if self._care is Care.REMOVE:
-            if not owned:
+        if self._advice.care is Care.REMOVE:
+            if not owned and self._flushed:
                 return Write(Action.DELETE, record, stored.version)
             marked = requests.mark_deleted(record, now=now.wall, node_id=node_id)
             return None if record.delete_requested else replace_write(marked, stored)
         if record.status in rules.ENDED:
             return None
-        if self._care is Care.CANCEL:
+        if self._advice.care is Care.CANCEL:
             return replace_write(requests.cancel(record, now=now.wall, node_id=node_id), stored)
         if owned:
             return None
-        return replace_write(rules.closed(record, now=now.wall, found_by=node_id, reason=self._reason), stored)
+        return replace_write(rules.closed(record, now=now.wall, found_by=node_id, reason=self._advice.reason), stored)
 
     def reconsider(self, current: Stored[Task] | None, now: Instant) -> Write | None:
         """
@@ -72,7 +108,13 @@ class Tidy(Change):
         if current is None or current.record.all_nodes_of != self._stored.record.all_nodes_of:
             return None
         same = current.record.all_nodes_period == self._stored.record.all_nodes_period
-        return self._write(current, now) if same or self._care is not Care.CLOSE else None
+        if not same and self._advice.care is Care.CLOSE:
+            return None
+        # What was added to its history meanwhile needs its row first, too.
+        removes = self._advice.care is Care.REMOVE
+        added = current.record.history != self._stored.record.history
+        self._again = added and (removes or self._board.holds.must_wait(current.record))
+        return None if self._again else self._write(current, now)
 
     def done(self, stored: Stored[Task], now: Instant) -> None:
         """
@@ -83,7 +125,8 @@ class Tidy(Change):
             self._board.timeline.forget(stored.record.id)
             self._removed(stored.record.id)
             return
-        if self._care is Care.CLOSE:
+        self._board.outbox.take(stored.record, now)
+        if self._advice.care is Care.CLOSE:
             self._board.count("tasks.failed")
         self._running.changed(stored)
         self._board.offer(stored, now.wall)
@@ -97,3 +140,7 @@ class Tidy(Change):
         else:
             self._running.changed(current)
             self._board.offer(current, now.wall)
+            if self._again:
+                tidy(
+                    self._board, self._running, current, self._advice, now, removed=self._removed, anyway=self._anyway
+                )  # fmt: skip

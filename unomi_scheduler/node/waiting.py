@@ -149,7 +149,7 @@ class Waiting:
         self._calling.clear()
         self._next = min(self._next, now.boot + SCAN)
 
-    def woken(self, ids: Sequence[str], answers: Sequence[Any]) -> None:
+    def woken(self, ids: Sequence[str], answers: Sequence[Any], now: Instant) -> None:
         """
         Take dependents as they stand: those that wait are judged.
         """
@@ -162,7 +162,7 @@ class Waiting:
                 if ended is not None and (ended.id,) == _awaited(stored.record):
                     # This node's own write was acknowledged: no read could tell more.
                     self._urgent.discard(task_id)
-                    self._judge(stored, {ended.id: ended})
+                    self._judge(stored, {ended.id: ended}, now)
 
     def read(self, ids: Sequence[str], answers: Sequence[Any], now: Instant) -> None:
         """
@@ -174,12 +174,17 @@ class Waiting:
         }
         for stored in list(self._known.values()):
             if all(name in read for name in _awaited(stored.record)):
-                self._judge(stored, read)
+                self._judge(stored, read, now)
 
-    def _judge(self, stored: Stored[Task], known: Mapping[str, Task | None]) -> None:
+    def _judge(self, stored: Stored[Task], known: Mapping[str, Task | None], now: Instant) -> None:
         judgement = dependencies.judge(stored.record, known)
-        if judgement.readiness is not Readiness.WAIT and not self.board.commits.busy(Task, stored.record.id):
-            self.board.commits.submit(Settle(self, stored, judgement))
+        if judgement.readiness is Readiness.WAIT or self.board.busy(stored.record.id):
+            return
+        change = Settle(self, stored, judgement)
+        if judgement.readiness is Readiness.BROKEN:
+            self.board.holds.before_eviction(stored.record, now, change)
+        else:
+            self.board.commits.submit(change)
 
     def called(self, task_id: str) -> bool:
         """
@@ -238,6 +243,7 @@ class Settle(Change):
         if stored.record.status is TaskStatus.FAILED:
             board.count("tasks.failed")
         board.timeline.wrote(stored.record.id, stored.version)
+        board.outbox.take(stored.record, now)
         board.offer(stored, now.wall, own=self._waiting.called(stored.record.id))
 
     def lost(self, current: Stored[Task] | None, now: Instant) -> None:

@@ -27,9 +27,9 @@ def home_of(task: Task) -> str:
 
 def moved(task: Task, task_id: str, origin: str) -> Task:
     """
-    Return a task under its id, with the place it came from.
+    Return a task under its id, with the place it came from; rows of its history are of an id, so it has none yet.
     """
-    return evolve(task, id=task_id, extra={**task.extra, ORIGIN: origin})
+    return evolve(task, id=task_id, history_flushed=0, extra={**task.extra, ORIGIN: origin})
 
 
 def landed(task: Task, *, now: int, found_by: str) -> Task:
@@ -40,8 +40,10 @@ def landed(task: Task, *, now: int, found_by: str) -> Task:
     """
     if task.fence:
         return task
+    if notes_crash(task):
+        return broken_off(task, now=now, found_by=found_by)
     if task.status is TaskStatus.RUNNING:
-        return task if task.lock_owner else broken_off(task, now=now, found_by=found_by)
+        return task
     free = evolve(task, **UNOWNED)
     if task.status is not TaskStatus.SCHEDULED or task.run_requests:
         return free
@@ -49,6 +51,13 @@ def landed(task: Task, *, now: int, found_by: str) -> Task:
         # The original leaves a single run without retries SCHEDULED for ever (contract section 7).
         return advance(free, TaskStatus.CRASHED, TaskStatus.FAILED)
     return free if task.next_scheduled_execution is not None else evolve(free, next_scheduled_execution=_due(task, now))
+
+
+def notes_crash(task: Task) -> bool:
+    """
+    Tell whether a task lands with one more entry in its history: nobody runs what it says is RUNNING.
+    """
+    return not task.fence and task.status is TaskStatus.RUNNING and not task.lock_owner
 
 
 def broken_off(task: Task, *, now: int, found_by: str) -> Task:

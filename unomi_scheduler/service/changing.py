@@ -14,6 +14,7 @@ from ..model import Task, TaskStatus
 from ..ports import TaskStore
 from ..rules import requests
 from ..rules.everywhere import ENDED
+from ..rules.history import flushed_of
 from . import edits
 from .definitions import checked, edit_values
 from .dependents import Dependents
@@ -49,6 +50,8 @@ class Changing(Reading):
             clock=wiring.clock,
             node_id=lambda: self.node_id,
             offer=lambda stored: wiring.node.offer(stored),  # noqa: PLW0108 - the node is made at its first use
+            keeping=wiring.keeping,
+            keep=self._keep,
         )
 
     def cancel_task(self, task_id: str, *, strict: bool = False) -> bool:
@@ -182,13 +185,23 @@ class Changing(Reading):
             node.memory_delete(task_id, mark)
         else:
             store = self._bound(task_id)
-            marked = edits.delete(store, task_id, mark)
-            node.offer(marked)
-            self._end(marked.record)
-            if marked.record.everywhere:
-                follow(store, task_id, lambda record_id: node.offer(edits.delete(store, record_id, gone)))
+            marked = self._delete(store, task_id, mark)
+            self._end(marked)
+            if marked.everywhere:
+                follow(store, task_id, lambda record_id: self._delete(store, record_id, gone))
         if cancelled:
             self._wiring.metrics.add(Metric.CANCELLED)
+
+    def _delete(self, store: TaskStore, task_id: str, mark: Rule) -> Task:
+        keeping = self._wiring.keeping
+        marked = edits.delete(
+            store,
+            task_id,
+            keeping.guarded(store, mark, now=self._now),
+            may_go=lambda task: keeping.flush_if_possible(store, task, now=self._now()),
+        )
+        self._wiring.node.offer(marked)
+        return marked.record
 
     def recover_crashed_tasks(self) -> None:
         """
@@ -212,10 +225,13 @@ class Changing(Reading):
         age = self._wiring.settings.completed_task_ttl if age is None else age
         if age < timedelta():
             raise InvalidTask(f"Invalid age: expected 0 or more, got {age}")
-        before = self._now() - age // _MILLISECOND
+        now = self._now()
+        before = now - age // _MILLISECOND
         removed = self._wiring.node.memory.purge(before=before, cancelled=False)
         store = self._wiring.store()
-        return removed + (purge(store, before=before) if store is not None else 0)
+        if store is not None:
+            removed += purge(store, before=before, keeping=self._wiring.keeping, now=now)
+        return removed
 
     def _request(self, task_id: str, rule: Rule, *, strict: bool, metric: Metric) -> Edited:
         try:
@@ -231,9 +247,16 @@ class Changing(Reading):
         node = self._wiring.node
         if node.memory_get(task_id) is not None:
             return node.memory_change(task_id, rule)
-        stored = edits.change(self._bound(task_id), task_id, rule)
+        store = self._bound(task_id)
+        stored = edits.change(store, task_id, self._wiring.keeping.guarded(store, rule, now=self._now))
         node.offer(stored)
+        self._keep(store, stored.record)
         return stored.record
+
+    def _keep(self, store: TaskStore, task: Task) -> None:
+        # A node that runs flushes it with others.
+        if not self._wiring.node.running and flushed_of(task) < len(task.history):
+            self._wiring.keeping.flush_if_possible(store, task, now=self._now())
 
     def _bound(self, task_id: str) -> TaskStore:
         store = self._wiring.store()

@@ -17,6 +17,7 @@ from ..model import Stored, Task, TaskStatus
 from ..ports import Action, Result, TaskStore, Write
 from ..rules.dependencies import MANY, Readiness, judge, satisfied, settled, with_dependents
 from .edits import RACES, SENDS, change
+from .history import Keeping
 
 _log = logging.getLogger(__name__)
 PAGE = 500
@@ -27,15 +28,26 @@ class Dependents:
     Args:
         offer: told of each task that was written, with its version.
         node_id: of the node in whose name a dependent fails.
+        keeping: sees to the rows of a history before an entry leaves its document.
+        keep: told of each dependent that failed, whose history has an entry more.
     """
 
     def __init__(
-        self, *, clock: Clock, metrics: Metrics, node_id: Callable[[], str], offer: Callable[[Stored[Task]], None]
+        self,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        node_id: Callable[[], str],
+        offer: Callable[[Stored[Task]], None],
+        keeping: Keeping,
+        keep: Callable[[TaskStore, Task], None],
     ) -> None:
         self._clock = clock
         self._metrics = metrics
         self._node_id = node_id
         self._offer = offer
+        self._keeping = keeping
+        self._keep = keep
 
     def made(self, store: TaskStore, tasks: Sequence[Task]) -> None:
         """
@@ -105,9 +117,11 @@ class Dependents:
                     return current
                 return settled(current, judge(current, known), now=self._clock.now().wall, node_id=self._node_id())
 
-            stored = change(store, task.id, rule)
+            guarded = self._keeping.guarded(store, rule, now=lambda: self._clock.now().wall)
+            stored = change(store, task.id, guarded)
             self._offer(stored)
             if judged and stored.record.status is TaskStatus.FAILED:
+                self._keep(store, stored.record)
                 self._metrics.add(Metric.FAILED)
                 self.ended(store, stored.record)
 

@@ -117,11 +117,14 @@ def _carries(found: Task, before: Task, after: Task) -> bool:
     return found == after or (bool(entries) and all(entry in found.history for entry in entries))
 
 
-def delete(store: TaskStore, task_id: str, mark: Rule) -> Stored[Task]:
+def delete(store: TaskStore, task_id: str, mark: Rule, *, may_go: Callable[[Task], bool]) -> Stored[Task]:
     """
     Mark a task for removal, and remove it when no run of it is left; else its owner does, when the run ended (P17).
 
     Returns the marked task.
+
+    Args:
+        may_go: sees to what must be done before the removal; where it answers no, a purge removes the task.
 
     Raises:
         TaskNotFound: there is no such task.
@@ -130,7 +133,7 @@ def delete(store: TaskStore, task_id: str, mark: Rule) -> Stored[Task]:
     """
     marked = change(store, task_id, mark)
     for _ in range(RACES):
-        if owned(marked.record):
+        if owned(marked.record) or not may_go(marked.record):
             return marked
         outcome, _ = send(store, Write(Action.DELETE, marked.record, marked.version))
         if outcome.result in (Result.WRITTEN, Result.MISSING):

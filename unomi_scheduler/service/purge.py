@@ -2,7 +2,8 @@
 Purge: old completed tasks leave the store (contract section 9).
 
 Never purged: FAILED, CANCELLED, CRASHED and recurring tasks. What was marked for removal goes too, once no run of it is
-left. Each process forgets its own memory tasks itself (`node.local`).
+left. A task goes only when every entry of its history has a row, which lives on for `history_ttl` (P20). Each process
+forgets its own memory tasks itself (`node.local`).
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ from ..model import Stored, Task
 from ..ports import Action, Callback, Result, TaskStore, Write
 from ..rules.purging import purgeable
 from .edits import raise_failure
+from .history import Keeping
 
 PURGE_TYPE = "task-purge"
 PAGE = 1_000
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def purge(store: TaskStore, *, before: int) -> int:
+def purge(store: TaskStore, *, before: int, keeping: Keeping, now: int) -> int:
     """
     Remove what is purgeable, each on condition that it did not change since it was found; return how many were.
+
+    Args:
+        before: when they must have completed, at the latest (epoch ms).
+        keeping: what becomes of their history; a store that does not take it keeps its tasks.
 
     Raises:
         StoreUnavailable: the store refused or did not answer; what was removed until then stays removed.
@@ -33,7 +39,9 @@ def purge(store: TaskStore, *, before: int) -> int:
         # Without a refresh the next search would find what this round removed.
         store.refresh()
         found = store.find_purgeable(before=before, limit=PAGE)
-        gone = _remove(store, [one for one in found.tasks if purgeable(one.record, before=before)])
+        old = [one for one in found.tasks if purgeable(one.record, before=before)]
+        keeping.flush(store, [one.record for one in old], now=now)
+        gone = _remove(store, old)
         removed += gone
         if not gone:
             return removed
@@ -59,22 +67,29 @@ class PurgeExecutor:
     Args:
         store: gives the store of the moment, or None while none is bound.
         age: how long ago a task must have completed.
+        keeping: how long its history is kept.
     """
 
     task_type = PURGE_TYPE
 
-    def __init__(self, store: Callable[[], TaskStore | None], *, clock: Clock, age: timedelta) -> None:
+    def __init__(
+        self, store: Callable[[], TaskStore | None], *, clock: Clock, age: timedelta, keeping: Keeping
+    ) -> None:
         self._store = store
         self._clock = clock
         self._age_millis = age // _MILLISECOND
+        self._keeping = keeping
 
     def execute(self, task: Task, callback: Callback) -> None:
         """
-        Purge once and leave the number of removed tasks in the status details.
+        Purge once, drop the history behind its time, and leave the numbers of both in the status details.
         """
-        store = self._store()
-        removed = purge(store, before=self._clock.now().wall - self._age_millis) if store is not None else 0
-        callback.update_status_details({"purgedTasks": removed})
+        store, now = self._store(), self._clock.now().wall
+        removed = dropped = 0
+        if store is not None:
+            removed = purge(store, before=now - self._age_millis, keeping=self._keeping, now=now)
+            dropped = store.drop_history(before=self._keeping.oldest(now))
+        callback.update_status_details({"purgedTasks": removed, "purgedHistory": dropped})
         callback.complete()
 
     def can_resume(self, task: Task) -> bool:

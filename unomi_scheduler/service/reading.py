@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import InvalidTask, SchedulerError, TaskNotFound
-from ..model import Heartbeat, JsonObject, Malformed, Misplaced, Page, Slot, Task, TaskStatus
-from ..ports import LIST_CAP, Records, StoreReport, TaskQuery
+from ..model import Heartbeat, HistoryRow, Malformed, Misplaced, Page, Slot, Task, TaskStatus
+from ..ports import LIST_CAP, Records, StoreReport, TaskQuery, TaskStore
 from ..stores.homes import find
 from .everywhere import NodeRun, as_shown, node_runs, own_run, read_records
 from .explaining import View, explain
+from .history import page_of_history
 from .listing import in_order, list_tasks, query_of
 from .queueing import with_waits
 from .wiring import Wiring
@@ -137,14 +138,35 @@ class Reading:
         records = read_records(store, definition.id, (one.node_id for one in nodes)) if store is not None else []
         return node_runs(definition, records=records, nodes=nodes, now=self._now())
 
-    def history(self, task_id: str) -> tuple[JsonObject, ...]:
+    def history(self, task_id: str, offset: int = 0, limit: int = 50) -> Page[HistoryRow]:
         """
-        Return the last ten entries of a task's history, the newest last.
+        Return one page of a task's history, the newest first; also of a task that is gone, while its rows are kept.
+
+        A memory task has the last ten entries of its own.
+
+        Args:
+            limit: -1 means all, up to 10,000.
 
         Raises:
-            TaskNotFound: no task has this id.
+            TaskNotFound: no task has this id, and no row is of one that had it.
+            InvalidTask: a number is out of range.
         """
-        return self.get_task(task_id).history
+        memory = self._wiring.node.memory_get(task_id)
+        if memory is not None:
+            return page_of_history(None, task_id, memory, offset=offset, limit=limit)
+        store = self._wiring.store()
+        found = self._record(store, task_id) if store is not None else None
+        task = found.task if isinstance(found, Misplaced) else found if isinstance(found, Task) else None
+        page = page_of_history(store, task.id if task else task_id, task, offset=offset, limit=limit)
+        if found is None and not page.total_size:
+            raise TaskNotFound(task_id)
+        return page
+
+    def _record(self, store: TaskStore, task_id: str) -> Task | Malformed | None:
+        try:
+            return find(store, task_id).record
+        except TaskNotFound:
+            return None
 
     def explain(self, task_id: str) -> tuple[str, ...]:
         """

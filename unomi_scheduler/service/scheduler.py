@@ -49,7 +49,12 @@ class Scheduler(Making):
         super().__init__(Wiring(made, store=made.store if ready is None else ready, clock=clock))
         self._bell = Bell()
         self._started = False
-        self._purge = PurgeExecutor(self._wiring.store, clock=self._wiring.clock, age=made.completed_task_ttl)
+        self._purge = PurgeExecutor(
+            self._wiring.store,
+            clock=self._wiring.clock,
+            age=made.completed_task_ttl,
+            keeping=self._wiring.keeping,
+        )
 
     @property
     def settings(self) -> Settings:

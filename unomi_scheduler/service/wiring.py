@@ -19,6 +19,7 @@ from ..node.shell import Node
 from ..ports import TaskStore
 from ..stores.opening import open_store
 from ..stores.options import ElasticsearchOptions
+from .history import Keeping
 from .naming import NodeName
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -38,6 +39,7 @@ class Wiring:
         self.metrics = Metrics()
         self.registry = Registry()
         self.lock = RLock()
+        self.keeping = Keeping(enabled=settings.history_enabled, ttl=settings.history_ttl)
         self._address = store if isinstance(store, str) else None
         self._store = None if isinstance(store, str) else store
         self._opened = False
@@ -213,5 +215,7 @@ def node_options(settings: Settings, *, node_id: str, state_dir: Path | None) ->
         poll_interval_millis=settings.poll_interval // _MILLISECOND,
         drain_timeout_millis=settings.drain_timeout // _MILLISECOND,
         memory_ttl_millis=settings.completed_task_ttl // _MILLISECOND if settings.purge_enabled else None,
+        history_enabled=settings.history_enabled,
+        history_ttl_millis=settings.history_ttl // _MILLISECOND,
         state_dir=state_dir,
     )

@@ -16,7 +16,7 @@ from unomi_scheduler.errors import StoreRefused, StoreUnavailable
 from unomi_scheduler.model import Stored, Task, TaskStatus, Version, evolve
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.runs import ExecutorInfo, Failed, Interrupted, Pool, RunEnded, Signal, Succeeded, TellRun
-from unomi_scheduler.ports import Action, Outcome, Result, Write
+from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, Write
 from unomi_scheduler.rules import requests
 
 _S = TaskStatus
@@ -620,3 +620,71 @@ def test_the_number_of_documents_does_not_grow(bench: Bench) -> None:
     assert bench.store.check().facts["tasks"] == "2"
     assert stored is not None
     assert isinstance(stored.version, Version)
+
+
+def rows(bench: Bench) -> list[str]:
+    """
+    Return the kinds of the rows that the record has in the store, the newest first.
+    """
+    return [row.status for row in bench.store.history(HistoryQuery(task_id=RECORD, limit=-1)).list]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_record_goes_behind_its_rows(bench: Bench, cancelled: bool) -> None:  # noqa: FBT001 - as above
+    """
+    When its definition is deleted, or when a turn needs a new one.
+    """
+    bench.put(definition())
+    play(bench, 1_100)
+    change(bench, *_gone(cancelled=cancelled))
+    bench.hold = lambda command: isinstance(command, m.Flush)
+    play(bench, 800)
+    there = in_store(bench, RECORD)
+    bench.hold = lambda _: False
+    bench.release()
+    play(bench, 3_000)
+    first = bench.starts()[0].claim_id
+
+    assert there
+    assert ({"CANCELLED", "SUCCESS"} if cancelled else {"SUCCESS"}) == set(rows(bench))
+    assert first in {row.claim_id for row in bench.store.history(HistoryQuery(task_id="everyone", limit=-1)).list}
+    if cancelled:
+        assert _S.COMPLETED is bench.task(RECORD).status
+
+
+def _gone(*, cancelled: bool) -> tuple[str, Callable[[Task], Task]]:
+    if cancelled:
+        return RECORD, lambda task: requests.cancel(task, now=NOW + 1_050, node_id="user")
+    return "everyone", lambda task: requests.mark_deleted(task, now=NOW + 1_050, node_id="user")
+
+
+def test_no_turn_waits_for_ever_for_a_store_that_takes_no_rows(bench: Bench) -> None:
+    """
+    A cancelled record is replaced a lease later all the same; its rows wait here.
+    """
+    bench.put(definition())
+    bench.flush_fault = lambda flush: [Outcome(Result.REFUSED, error=StoreRefused("blocked"))] * len(flush.rows)
+    play(bench, 1_100)
+    change(bench, *_gone(cancelled=True))
+    play(bench, LEASE + 2 * PERIOD)
+    blocked, began = rows(bench), len(bench.starts())
+    bench.flush_fault = lambda _: None
+    play(bench, 6_000)
+
+    assert (blocked, began > 1) == ([], True)
+    assert _S.COMPLETED is bench.task(RECORD).status
+    assert {"CANCELLED", "SUCCESS"} == set(rows(bench))
+    assert len(rows(bench)) == len(bench.starts()) + 1
+
+
+def test_a_record_that_its_own_run_removes_is_made_anew(bench: Bench) -> None:
+    """
+    It was marked while its body went on; nobody tells the turns when it is gone.
+    """
+    bench.put(definition())
+    bench.pass_time(1_100)
+    change(bench, RECORD, lambda task: requests.mark_deleted(task, now=NOW + 1_050, node_id="user"))
+    play(bench, 3 * PERIOD)
+
+    assert len(bench.starts()) > 2
+    assert _S.COMPLETED is bench.task(RECORD).status

@@ -23,6 +23,9 @@ from unomi_scheduler.rules.history import rows_of
 from unomi_scheduler.rules.outcomes import complete, fail
 from unomi_scheduler.service.history import Keeping
 from unomi_scheduler.stores.memory import MemoryStore
+from unomi_scheduler.timestamps import from_iso, to_iso
+
+DAY = 86_400_000
 
 
 def ran(number: int = 1, **over: Any) -> Task:
@@ -310,3 +313,65 @@ def test_the_runs_of_a_node_are_all_in_the_history() -> None:
     assert isinstance(task, Task)
 
     assert task.success_count == store.history(HistoryQuery(task_id="one", limit=-1)).total_size
+
+
+class TestAllNodes:
+    """
+    A task for all nodes has the runs of its records.
+    """
+
+    def test_each_node_s_runs_are_listed_once(self) -> None:
+        """
+        By their ends, whether their rows are there or not; also the last ones of a node that is long gone.
+        """
+        kit = make_kit()
+        gone, alive = _record("a", 3, ago=10 * DAY), _record("b", 7)
+        kit.put(make_task(id="all", run_on_all_nodes=True, period=500), gone, alive)
+        former = [
+            make_row(task_id="all@b", end=NOW - DAY - number, id=f"all@b:{number}", all_nodes_of="all")
+            for number in range(80)
+        ]
+        kit.store.add_history([*rows_of(gone), *former, *rows_of(alive)[:5]])
+        page, everything = kit.scheduler.history("all", limit=10), kit.scheduler.history("all", limit=-1)
+
+        assert [NOW - 1_000 * number for number in range(7)] == [row.end for row in page.list[:7]]
+        assert everything.list[:10] == page.list
+        assert [90, 90, 90] == [page.total_size, everything.total_size, len(everything.list)]
+        assert 3 == kit.scheduler.history("all@a").total_size
+
+    def test_they_outlive_it(self) -> None:
+        """
+        A deletion takes the records along; their rows are still those of the definition.
+        """
+        kit = make_kit()
+        kit.put(make_task(id="all", run_on_all_nodes=True, period=500), _record("a", 2), _record("b", 1))
+        kit.scheduler.delete_task("all")
+
+        assert [kit.stored(name) for name in ("all", "all@a", "all@b")] == [None] * 3
+        kinds = [(row.task_id, row.status) for row in kit.scheduler.history("all").list]
+        assert [kind for kind in kinds if kind[1] == "SUCCESS"].count(("all@a", "SUCCESS")) == 2
+        assert ("all@b", "SUCCESS") in kinds
+
+
+def _record(node_id: str, runs: int, *, ago: int = 0) -> Task:
+    task = ran(runs, id=f"all@{node_id}", all_nodes_of="all", run_on_all_nodes=True, on_nodes=(node_id,))
+    entries = (
+        {**one, "claimId": f"{node_id}-{one['claimId']}", "timestamp": to_iso(from_iso(one["timestamp"]) - ago)}
+        for one in task.history
+    )
+    return evolve(task, history=tuple(entries))
+
+
+def test_a_dependent_that_fails_keeps_its_first_entry() -> None:
+    """
+    The eleventh entry is written by this process, behind the row of the first; and its own row follows.
+    """
+    kit = make_kit()
+    waits = {"id": "one", "status": TaskStatus.WAITING, "depends_on": ("first",), "waiting_on_tasks": ("first",)}
+    kit.put(make_task(id="first", dependents=("one",)), evolve(ran(HISTORY_LIMIT), **waits))
+    kit.scheduler.cancel_task("first")
+    last = kit.stored("one")
+
+    assert last is not None
+    assert TaskStatus.FAILED is last.status
+    assert HISTORY_LIMIT + 1 == len(stored(kit))

@@ -360,7 +360,8 @@ class HistoryRow(NamedTuple):
     A run has one row, of the kind SUCCESS, FAILED, CRASHED or CANCELLED; what people do between runs (RETRIED, RESUMED,
     CANCELLED), and a failure for want of a dependency, have one without a claim. `start` and `duration` (ms) are None
     where nothing ran. `attempt` counts the tries since the last success. The owner and the recoverer are those of a
-    crash. `rules.history` says how the id is made: the same entry has the same id, whoever makes its row.
+    crash. The row of a run record names its definition, and when its period began. `rules.history` says how the id is
+    made: the same entry has the same id, whoever makes its row.
     """
 
     id: str
@@ -377,6 +378,8 @@ class HistoryRow(NamedTuple):
     error: str | None = None
     previous_owner: str | None = None
     recovery_node: str | None = None
+    all_nodes_of: str | None = None
+    period: int | None = None
 
 
 Listed_co = TypeVar("Listed_co", covariant=True, default=Task)

@@ -166,7 +166,8 @@ class EndedQuery:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryQuery:
     """
-    The rows of one task that a list shows, the newest end first; `limit` as in `TaskQuery`.
+    The rows of one task that a list shows, and those of its run records, the newest end first; `limit` as in
+    `TaskQuery`.
     """
 
     task_id: str

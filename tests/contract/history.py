@@ -38,7 +38,7 @@ class HistoryContract:
         """
         full = make_row(
             claim_id="claim-1", fence=2**53, node_id="node-a", start=NOW - 7, duration=7, attempt=2, error='"é\n',
-            previous_owner="node-a", recovery_node="node-b",
+            previous_owner="node-a", recovery_node="node-b", all_nodes_of="all", period=NOW - 9,
         )  # fmt: skip
         bare = make_row(end=NOW - 1)
 
@@ -55,6 +55,27 @@ class HistoryContract:
         assert store.add_history([first]) == [Outcome(Result.WRITTEN)]
         assert store.add_history([first._replace(status="FAILED"), new]) == [Outcome(Result.WRITTEN)] * 2
         assert rows(store) == [first, new]
+
+    def test_the_rows_of_run_records_are_those_of_their_definition_too(self, store: TaskStore) -> None:
+        """
+        In one list, by their ends and in pages; each record has its own, and other definitions have others.
+        """
+        mine = [
+            make_row(
+                end=NOW - number,
+                task_id=("all", "all@a", "all@b")[number % 3],
+                all_nodes_of="all" if number % 3 else None,
+            )
+            for number in range(7)
+        ]
+        store.add_history([*reversed(mine), make_row(task_id="other@a", all_nodes_of="other")])
+
+        assert rows(store, "all") == mine
+        assert rows(store, "all", offset=2, limit=3) == mine[2:5]
+        assert store.history(HistoryQuery(task_id="all", limit=3)).total_size == 7
+        assert rows(store, "all@a") == mine[1::3]
+        store.drop_history(before=NOW + 2 * MONTH)
+        assert rows(store, "all") == []
 
     def test_nothing_to_add_is_nothing(self, store: TaskStore) -> None:
         """

@@ -207,3 +207,16 @@ def test_foreign_errors_are_clipped_in_their_row() -> None:
     Another program may have put any text into the document.
     """
     assert len(row_of(make_task(), {"error": "x" * 90_000}).error or "") == ERROR_LIMIT
+
+
+def test_the_row_of_a_run_record_names_its_definition() -> None:
+    """
+    And when its period began; a period in any other document says nothing.
+    """
+    record = make_running_task(id="all@a", all_nodes_of="all", all_nodes_period=NOW - 7)
+    (row,) = rows_of(complete(record, now=NOW, duration=1))
+    strange = {"status": "SUCCESS", "timestamp": "2025-06-15T15:06:40.000Z", "period": 3}
+
+    assert (row.task_id, row.all_nodes_of, row.period) == ("all@a", "all", NOW - 7)
+    assert (row_of(record, strange).period, row_of(make_task(), strange).period) == (None, None)
+    assert row_of(make_task(), {**strange, "period": "2025-06-15T15:06:40.000Z"}).period is None

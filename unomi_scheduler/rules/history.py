@@ -128,6 +128,8 @@ def row_of(task: Task, one: JsonObject, known_id: str | None = None) -> HistoryR
         clipped(error) if type(error) is str else None,
         _text(get("previousOwner")) if status == CRASHED else None,
         _text(get("recoveryNode")) if status == CRASHED else None,
+        task.all_nodes_of,
+        None if task.all_nodes_of is None else _moment(get("period")),
     )
 
 
@@ -151,10 +153,15 @@ def row_id(task: Task, one: JsonObject) -> str:
 
 
 def _ended(task: Task, one: JsonObject) -> int:
+    ended = _moment(one.get("timestamp"))
+    return task.creation_date if ended is None else ended
+
+
+def _moment(value: Json) -> int | None:
     try:
-        return from_iso(one["timestamp"])
-    except (KeyError, TypeError, ValueError):
-        return task.creation_date
+        return from_iso(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _text(value: Json) -> str | None:

@@ -6,13 +6,13 @@ their document (P20). What is left in a document is flushed by the nodes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 
 from ..errors import InvalidTask, SchedulerError, StoreUnavailable
-from ..model import HistoryRow, Page, Task
+from ..model import HISTORY_LIMIT, HistoryRow, Page, Task
 from ..ports import LIST_CAP, HistoryQuery, Result, TaskStore
 from ..rules.history import evicts, flushed_of, rows_of
 from .edits import Rule
@@ -100,10 +100,13 @@ def _add(store: TaskStore, rows: Sequence[HistoryRow]) -> None:
 
 
 def page_of_history(
-    store: TaskStore | None, task_id: str, task: Task | None, *, offset: int, limit: int
+    store: TaskStore | None, task_id: str, tasks: Sequence[Task], *, offset: int, limit: int
 ) -> Page[HistoryRow]:
     """
-    Return one page of a task's rows, the newest first: those of the store, and those still only in the document.
+    Return one page of a task's rows, the newest first: those of the store, and those still only in documents.
+
+    Args:
+        tasks: the documents: the task's, if there is one, and those of its run records.
 
     Raises:
         InvalidTask: a number is out of range.
@@ -114,7 +117,7 @@ def page_of_history(
             f"Invalid page: expected an offset of 0 or more, a limit of -1 or more, and at most {LIST_CAP:,} together, "
             f"got {offset} and {limit}"
         )
-    own = {row.id: row for row in rows_of(task)} if task is not None else {}
+    own = {row.id: row for task in tasks for row in rows_of(task)}
     read = min(offset + most + len(own) + CLOCKS_APART, LIST_CAP)
     nothing: Page[HistoryRow] = Page(list=(), offset=0, page_size=read, total_size=0)
     page = store.history(HistoryQuery(task_id=task_id, limit=read)) if store is not None else nothing
@@ -124,8 +127,18 @@ def page_of_history(
         list=tuple(merged[offset : offset + most]),
         offset=offset,
         page_size=limit,
-        total_size=page.total_size + len(own.keys() - stored.keys()),
+        total_size=page.total_size + len(own.keys() - stored.keys() - _further(store, page, own)),
     )
+
+
+def _further(store: TaskStore | None, page: Page[HistoryRow], own: Mapping[str, HistoryRow]) -> set[str]:
+    # The last entries of a node that is gone may have their rows far behind those of the others.
+    if store is None or page.total_size <= len(page.list):
+        return set()
+    shown = {row.id for row in page.list}
+    tasks = {row.task_id for row in own.values() if row.all_nodes_of is not None and row.id not in shown}
+    queries = (HistoryQuery(task_id=one, limit=HISTORY_LIMIT + CLOCKS_APART) for one in sorted(tasks))
+    return {row.id for query in queries for row in store.history(query).list}
 
 
 def _newest_first(row: HistoryRow) -> tuple[int, int, str]:

@@ -134,15 +134,18 @@ class Reading:
         return self._node_runs(task)
 
     def _node_runs(self, definition: Task) -> Mapping[str, NodeRun]:
-        store, nodes = self._wiring.store(), self.nodes()
-        records = read_records(store, definition.id, (one.node_id for one in nodes)) if store is not None else []
-        return node_runs(definition, records=records, nodes=nodes, now=self._now())
+        nodes = self.nodes()
+        return node_runs(definition, records=self._records(definition, nodes), nodes=nodes, now=self._now())
+
+    def _records(self, definition: Task, nodes: Sequence[Heartbeat]) -> list[Task]:
+        store = self._wiring.store()
+        return read_records(store, definition.id, (one.node_id for one in nodes)) if store is not None else []
 
     def history(self, task_id: str, offset: int = 0, limit: int = 50) -> Page[HistoryRow]:
         """
         Return one page of a task's history, the newest first; also of a task that is gone, while its rows are kept.
 
-        A memory task has the last ten entries of its own.
+        That of a task for all nodes has the runs of each node. A memory task has the last ten entries of its own.
 
         Args:
             limit: -1 means all, up to 10,000.
@@ -153,11 +156,12 @@ class Reading:
         """
         memory = self._wiring.node.memory_get(task_id)
         if memory is not None:
-            return page_of_history(None, task_id, memory, offset=offset, limit=limit)
+            return page_of_history(None, task_id, [memory], offset=offset, limit=limit)
         store = self._wiring.store()
         found = self._record(store, task_id) if store is not None else None
         task = found.task if isinstance(found, Misplaced) else found if isinstance(found, Task) else None
-        page = page_of_history(store, task.id if task else task_id, task, offset=offset, limit=limit)
+        documents = [] if task is None else [task, *(self._records(task, self.nodes()) if task.everywhere else ())]
+        page = page_of_history(store, task.id if task else task_id, documents, offset=offset, limit=limit)
         if found is None and not page.total_size:
             raise TaskNotFound(task_id)
         return page

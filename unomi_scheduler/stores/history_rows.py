@@ -15,9 +15,9 @@ from ..timestamps import to_iso
 
 _NAMES = tuple((name, to_camel(name)) for name in HistoryRow._fields)
 _REQUIRED = frozenset(HistoryRow._fields) - HistoryRow._field_defaults.keys()
-_DATES = frozenset({"start", "end"})
+_DATES = frozenset({"start", "end", "period"})
 _ALWAYS = HistoryRow._fields.index("error")
-"""How many fields a run has that ended well; those behind tell of errors and crashes."""
+"""How many fields a run has that ended well; those behind tell of errors, crashes and run records."""
 _NOTHING = (None,) * (len(_NAMES) - _ALWAYS)
 
 

@@ -20,6 +20,7 @@ class MemoryHistory:
 
     def __init__(self) -> None:
         self._tasks: dict[str, dict[str, HistoryRow]] = {}
+        self._records: dict[str, set[str]] = {}
         self._count = 0
 
     def add(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
@@ -28,6 +29,8 @@ class MemoryHistory:
         """
         for row in rows:
             mine = self._tasks.setdefault(row.task_id, {})
+            if row.all_nodes_of is not None:
+                self._records.setdefault(row.all_nodes_of, set()).add(row.task_id)
             if row.id not in mine:
                 mine[row.id] = row
                 self._count += 1
@@ -40,8 +43,9 @@ class MemoryHistory:
         """
         Do what `TaskStore.history` says.
         """
-        mine = self._tasks.get(query.task_id, {})
-        rows = sorted(mine.values(), key=lambda row: (-row.end, -(row.fence or 0), row.id))
+        ids = {query.task_id} | self._records.get(query.task_id, set())
+        mine = [row for task_id in ids for row in self._tasks.get(task_id, {}).values()]
+        rows = sorted(mine, key=lambda row: (-row.end, -(row.fence or 0), row.id))
         limit = LIST_CAP if query.limit < 0 else min(query.limit, LIST_CAP)
         return Page(
             list=tuple(rows[query.offset : query.offset + limit]),
@@ -60,5 +64,7 @@ class MemoryHistory:
         }
         former = self._count
         self._tasks = {task_id: mine for task_id, mine in kept.items() if mine}
+        left = ((of, ids & self._tasks.keys()) for of, ids in self._records.items())
+        self._records = {of: ids for of, ids in left if ids}
         self._count = sum(len(mine) for mine in self._tasks.values())
         return former - self._count

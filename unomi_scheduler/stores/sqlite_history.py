@@ -19,14 +19,25 @@ from .sqlite_errors import explained, surely_not_committed
 MOST_AT_ONCE = 2_000
 """Old rows that one transaction removes: claims and ends wait behind it."""
 
-Encoded = list[tuple[str, int, str, str]]
+Encoded = list[tuple[str, int, str, str | None, str]]
+_INSERT = "INSERT OR IGNORE INTO history (task_id, ended, id, record_of, body) VALUES (?, ?, ?, ?, ?)"
+# Both halves come in order from an index, and are merged.
+_LISTED = """
+    SELECT ended, id, body FROM history WHERE task_id = ?
+    UNION ALL SELECT ended, id, body FROM history INDEXED BY history_records WHERE record_of = ?
+    ORDER BY ended DESC, id LIMIT ? OFFSET ?
+"""
+_COUNTED = """
+    SELECT (SELECT count(*) FROM history WHERE task_id = ?)
+    + (SELECT count(*) FROM history INDEXED BY history_records WHERE record_of = ?)
+"""
 
 
 def encoded(rows: Sequence[HistoryRow]) -> Encoded:
     """
     Return rows as the table has them.
     """
-    return [(row.task_id, row.end, row.id, encode_row(row).decode()) for row in rows]
+    return [(row.task_id, row.end, row.id, row.all_nodes_of, encode_row(row).decode()) for row in rows]
 
 
 def add(connection: sqlite3.Connection, rows: Encoded, path: str) -> Outcome:
@@ -35,7 +46,7 @@ def add(connection: sqlite3.Connection, rows: Encoded, path: str) -> Outcome:
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT OR IGNORE INTO history (task_id, ended, id, body) VALUES (?, ?, ?, ?)", rows)
+        connection.executemany(_INSERT, rows)
     except sqlite3.Error as error:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
@@ -56,13 +67,11 @@ def listed(connection: sqlite3.Connection, query: HistoryQuery) -> Page[HistoryR
     """
     limit = LIST_CAP if query.limit < 0 else min(query.limit, LIST_CAP)
     connection.execute("BEGIN")
-    (total,) = connection.execute("SELECT count(*) FROM history WHERE task_id = ?", (query.task_id,)).fetchone()
-    bodies = connection.execute(
-        "SELECT body FROM history WHERE task_id = ? ORDER BY ended DESC, id LIMIT ? OFFSET ?",
-        (query.task_id, limit, query.offset),
-    ).fetchall()
+    both = (query.task_id, query.task_id)
+    (total,) = connection.execute(_COUNTED, both).fetchone()
+    found = connection.execute(_LISTED, (*both, limit, query.offset)).fetchall()
     return Page(
-        list=readable_rows(orjson.loads(body) for (body,) in bodies),
+        list=readable_rows(orjson.loads(body) for _, _, body in found),
         offset=query.offset,
         page_size=query.limit,
         total_size=total,

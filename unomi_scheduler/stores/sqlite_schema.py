@@ -49,11 +49,13 @@ _HISTORY = (
         task_id TEXT NOT NULL,
         ended INTEGER NOT NULL,
         id TEXT NOT NULL,
+        record_of TEXT,
         body TEXT NOT NULL,
         PRIMARY KEY (task_id, ended, id)
     ) WITHOUT ROWID
     """,
     "CREATE INDEX IF NOT EXISTS history_ended ON history (ended)",
+    "CREATE INDEX IF NOT EXISTS history_records ON history (record_of, ended, id) WHERE record_of IS NOT NULL",
 )
 
 # Each search reads one index; those of rare states hold only the rows in that state.

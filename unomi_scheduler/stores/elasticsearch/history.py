@@ -156,7 +156,7 @@ class History:
 
 def search_of(query: HistoryQuery) -> Json:
     """
-    Return the search for one page of a task's rows.
+    Return the search for one page of a task's rows, those of its run records included.
 
     Raises:
         InvalidTask: the page lies behind what the server sorts.
@@ -166,8 +166,9 @@ def search_of(query: HistoryQuery) -> Json:
         raise InvalidTask(
             f"a history shows its newest {LIST_CAP:,} rows: offset {query.offset} and limit {query.limit} reach behind"
         )
+    names = [{"term": {name: query.task_id}} for name in ("taskId", "allNodesOf")]
     return {
-        "query": {"bool": {"filter": [{"term": {"taskId": query.task_id}}]}},
+        "query": {"bool": {"filter": [{"bool": {"should": names, "minimum_should_match": 1}}]}},
         "sort": [{"end": "desc"}, {"fence": "desc"}],
         "from": query.offset,
         "size": limit,

@@ -96,6 +96,7 @@ _HISTORY_PROPERTIES: Json = {
     "duration": _LONG,
     "fence": _LONG,
     "attempt": _INTEGER,
+    "allNodesOf": _KEYWORD,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from unomi_scheduler.errors import ConfigurationError
+from unomi_scheduler.stores.elasticsearch.indices import Indices
 from unomi_scheduler.stores.elasticsearch.store import ElasticsearchStore
 from unomi_scheduler.stores.options import ElasticsearchOptions
 
@@ -30,8 +31,8 @@ class Answering:
 
 def _store(answer: Any) -> ElasticsearchStore:
     connection: Any = Answering(answer)
-    indices: Any = None
-    return ElasticsearchStore(connection, indices, url="http://localhost:9200", options=ElasticsearchOptions())
+    options = ElasticsearchOptions()
+    return ElasticsearchStore(connection, Indices("clock", options), url="http://localhost:9200", options=options)
 
 
 def test_it_is_the_time_of_the_node_that_answered() -> None:

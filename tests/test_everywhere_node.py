@@ -688,3 +688,26 @@ def test_a_record_that_its_own_run_removes_is_made_anew(bench: Bench) -> None:
 
     assert len(bench.starts()) > 2
     assert _S.COMPLETED is bench.task(RECORD).status
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_turn_that_waits_for_a_new_record_begins_at_once_or_not_at_all(bench: Bench, cancelled: bool) -> None:  # noqa: FBT001 - as above
+    """
+    A cancelled record waits for its rows, behind which it goes: whoever cancels the definition meanwhile finds it.
+    """
+    bench.put(definition())
+    play(bench, 1_100)
+    change(bench, *_gone(cancelled=True))
+    bench.hold = lambda command: isinstance(command, m.Flush)
+    bench.pass_time(2_200)
+    assert RECORD in bench.core.board.holds
+    if cancelled:
+        bench.post(m.Offered(change(bench, "everyone", lambda task: requests.cancel(task, now=NOW, node_id="user"))))
+        bench.settle()
+    bench.hold = lambda _: False
+    bench.release()
+    began = len(bench.starts())
+    bench.settle()
+
+    assert len(bench.starts()) - began == (0 if cancelled else 1)
+    assert bench.task(RECORD).status is (_S.CANCELLED if cancelled else _S.RUNNING)

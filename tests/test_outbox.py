@@ -17,7 +17,7 @@ from unomi_scheduler.model import HISTORY_LIMIT, HistoryRow, Stored, Task, TaskS
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node import outbox as module
 from unomi_scheduler.node.holds import PATIENCE
-from unomi_scheduler.node.outbox import FLUSH_EVERY
+from unomi_scheduler.node.outbox import FLUSH_EVERY, LAST_ROWS
 from unomi_scheduler.node.runs import ExecutorInfo, Failed, Pool, RunEnded, Succeeded
 from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, Write
 from unomi_scheduler.rules import outcomes, requests
@@ -54,6 +54,16 @@ def end_all(bench: Bench, number: int) -> None:
         ended |= begun
         for claim_id in sorted(begun):
             bench.post(RunEnded(claim_id=claim_id, verdict=Succeeded(), duration=1))
+    bench.settle()
+
+
+def end_all_begun(bench: Bench) -> None:
+    """
+    End every run that goes on.
+    """
+    for one in bench.core.running:
+        if one.ended is None and one.started:
+            bench.post(RunEnded(claim_id=one.claim_id, verdict=Succeeded(), duration=1))
     bench.settle()
 
 
@@ -213,6 +223,39 @@ class TestFlush:
         bench.pass_time(20_000, step=200)
 
         assert [0] * 4 + [1] * 4 == [len(rows(bench, name)) for name in names]
+
+    @pytest.mark.parametrize("apart", [1_000, 100])
+    def test_a_row_that_waits_for_long_slows_no_others(self, apart: int) -> None:
+        """
+        An administrator closed the index of its month: the rows of this one come within two seconds.
+        """
+        bench = Bench(types={"sample": Pool.TASKS, "closed": Pool.TASKS})
+        bench.flush_fault = lambda flush: [
+            refuse(flush)[0] if row.task_type == "closed" else bench.store.add_history([row])[0] for row in flush.rows
+        ]
+        bench.put(make_due_task(id="closed", task_type="closed"), quick_task(period=apart))
+        for _ in range(20_000 // apart):
+            bench.pass_time(apart, step=20)
+            end_all_begun(bench)
+            ended = [entry for entry in rows_of(bench.task("one")) if entry.end < bench.clock.now().wall - 2_000]
+            assert {row.id for row in ended} <= {row.id for row in rows(bench)}
+
+        assert 1 == len(bench.core.board.outbox.waiting() - {row.id for row in rows_of(bench.task("one"))})
+
+    def test_a_row_that_waits_longer_than_it_would_be_kept_is_dropped(self) -> None:
+        """
+        It would be removed at once.
+        """
+        bench = Bench(history_ttl_millis=60_000)
+        bench.flush_fault = refuse
+        bench.put(make_due_task(id="one"))
+        bench.settle()
+        end(bench)
+        bench.pass_time(50_000, step=500)
+        assert 1 == len(bench.core.board.outbox)
+        bench.pass_time(20_000, step=500)
+
+        assert 0 == len(bench.core.board.outbox)
 
     def test_old_entries_are_not_flushed(self) -> None:
         """
@@ -442,6 +485,26 @@ class TestDeath:
         assert (3, 2) == (len(task.history), task.history_flushed)
         assert writes() == 6
 
+    def test_what_many_tasks_ran_between_is_still_known(self) -> None:
+        """
+        A task among thousands is claimed seldom: its claim says that its rows are there, and none is flushed twice.
+        """
+        bench = Bench()
+        flushed: Counter[str] = Counter()
+        bench.flush_fault = lambda flush: flushed.update(row.id for row in flush.rows)
+        bench.put(quick_task(period=60_000))
+        run(bench, apart=60_100)
+        done = outcomes.complete(make_running_task(), now=bench.clock.now().wall, duration=5)
+        for number in range(45):
+            for n in range(1_000):
+                bench.core.board.outbox.take(evolve(done, id=f"other-{number}-{n}"), bench.clock.now())
+            bench.settle()
+        run(bench, apart=60_100)
+        bench.pass_time(FLUSH_EVERY + 100)
+
+        assert set(flushed.values()) == {1}
+        assert (2, 1) == (len(bench.task("one").history), bench.task("one").history_flushed)
+
     def test_the_heartbeat_tells_since_when_rows_may_be_missing(self) -> None:
         """
         Never later than an end that is on its way, however long the store takes for it, or for its row.
@@ -630,9 +693,14 @@ class TestStop:
             hold_flushes(bench)
         bench.post(m.StopRequested(deadline=bench.clock.now().boot + 10_000, exiting=False))
         end(bench)
-        bench.pass_time(3_000)
+        stopped_by = bench.clock.now().boot + LAST_ROWS
+        while not any(isinstance(one, m.Stopped) for one in bench.given):
+            now = bench.clock.now()
+            assert now.boot < stopped_by
+            bench.clock.advance(bench.core.next_at(now) - now.boot)
+            bench.settle()
 
-        assert any(isinstance(one, m.Stopped) for one in bench.given)
+        assert bench.clock.now().boot <= stopped_by
         assert 1 == len(bench.core.board.outbox)
 
 

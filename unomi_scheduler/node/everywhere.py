@@ -38,6 +38,10 @@ PURPOSE = "everywhere"
 SKIPPED = "tasks.periods.skipped"
 
 
+def _always() -> bool:
+    return True
+
+
 class Place:
     """
     One definition, this node's record of it as far as it is known, and when to look at it next (epoch ms).
@@ -66,11 +70,13 @@ class Place:
 class Untidy(NamedTuple):
     """
     A record to be tidied. `anyway`: a turn has waited for its removal, so it goes even when its history is not flushed.
+    `wanted` is asked again when its history is flushed.
     """
 
     stored: Stored[Task]
     advice: Advice
     anyway: bool
+    wanted: Callable[[], bool]
 
 
 class Everywhere:
@@ -169,25 +175,30 @@ class Everywhere:
         self._doubted.add(definition_id)
         return False
 
-    def tidy(self, stored: Stored[Task], advice: Advice, *, anyway: bool = False) -> None:
+    def tidy(
+        self, stored: Stored[Task], advice: Advice, *, anyway: bool = False, wanted: Callable[[], bool] = _always
+    ) -> None:
         """
         End, cancel or remove a record.
         """
         if not self._busy(stored.record.id):
-            self._untidy[stored.record.id] = Untidy(stored, advice, anyway)
+            self._untidy[stored.record.id] = Untidy(stored, advice, anyway, wanted)
 
     def _busy(self, record_id: str) -> bool:
         return record_id in self._untidy or self.board.busy(record_id)
 
     def _tidy(self, now: Instant) -> None:
         untidy, self._untidy = self._untidy, {}
-        for stored, advice, anyway in untidy.values():
-            tidy(self.board, self.running, stored, advice, now, removed=self._removed, anyway=anyway)
+        for stored, advice, anyway, wanted in untidy.values():
+            tidy(
+                self.board, self.running, stored, advice, now, removed=self._removed, anyway=anyway, wanted=wanted
+            )  # fmt: skip
 
     def _removed(self, record_id: str) -> None:
         place = self._records.get(record_id)
         if place is not None:
-            place.record, place.known = None, True
+            # The turn that waits for it begins at once: with its record gone, whoever looks finds no run of this node.
+            place.record, place.known, place.not_before = None, True, 0
             self._look(place)
 
     def _look(self, place: Place) -> None:
@@ -330,7 +341,13 @@ class Everywhere:
         if place.removing is None:
             place.removing = now.boot
         patience = self.board.options.lease_millis
-        self.tidy(record, Advice(Care.REMOVE), anyway=now.boot - place.removing >= patience)
+        self.tidy(
+            record,
+            Advice(Care.REMOVE),
+            anyway=now.boot - place.removing >= patience,
+            # A cancel of the definition that is heard of meanwhile leaves the record as it stands.
+            wanted=lambda: self._records.get(place.record_id) is place,
+        )
         # Where its last run removes it, nobody says so here: it is read before the next try.
         place.known = False
         self._pause(place)

@@ -36,7 +36,9 @@ URGENT = HISTORY_LIMIT // 2
 """Rows of one task that wait for nothing more: long before an eleventh entry would drop one of them."""
 MOST_WAITING = 50_000
 """Rows kept in memory while the store takes none; what comes then stays in its document, and is looked for later."""
-KEPT_ACKS = 20_000
+KEPT_ACKS = 100_000
+"""Acknowledged rows that are remembered at least, so that a task's next claim says that it has them; as hashes, which
+take 16 MB at most. What is forgotten before that claim is flushed again."""
 LAST_ROWS = 2_000
 """Milliseconds that the last rows have when a node stops or leaves the store; peers find by the heartbeat left behind
 that some lack."""
@@ -56,8 +58,8 @@ class Outbox:
         self._rows: dict[str, HistoryRow] = {}
         self._flight: tuple[str, ...] = ()
         self._number = 0
-        self._acked: set[str] = set()
-        self._acked_before: set[str] = set()
+        self._acked: set[int] = set()
+        self._acked_before: set[int] = set()
         self._ends: dict[str, int] = {}
         self._flush_at: int | None = None
         self._not_before = 0
@@ -188,7 +190,8 @@ class Outbox:
         return flushed
 
     def _is_acked(self, row_id: str) -> bool:
-        return row_id in self._acked or row_id in self._acked_before
+        known = hash(row_id)
+        return known in self._acked or known in self._acked_before
 
     def has(self, task: Task, number: int, now: Instant) -> bool:
         """
@@ -238,6 +241,7 @@ class Outbox:
         if event.number != self._number:
             return
         failure: SchedulerError | None = None
+        former = len(self._rows)
         for row_id, outcome in zip(self._flight, event.outcomes, strict=True):
             failure = self._acknowledge(row_id, outcome, now) or failure
         self._board.count("history.flushed", sum(one.result is Result.WRITTEN for one in event.outcomes))
@@ -245,14 +249,15 @@ class Outbox:
         self._flush_at = now.boot + FLUSH_EVERY if self._rows else None
         if len(self._acked) > KEPT_ACKS:
             self._acked_before, self._acked = self._acked, set()
-        self._tell(failure, now)
+        self._tell(failure, now, took=len(self._rows) < former)
 
     def _acknowledge(self, row_id: str, outcome: Outcome, now: Instant) -> SchedulerError | None:
-        if outcome.result is not Result.WRITTEN and not isinstance(outcome.error, InvalidTask):
+        expired = self._rows[row_id].end < now.wall - self._ttl
+        if outcome.result is not Result.WRITTEN and not isinstance(outcome.error, InvalidTask) and not expired:
             # Behind the others, which may belong to an index that takes them.
             self._rows[row_id] = self._rows.pop(row_id)
             return outcome.error or StoreUnavailable("the store did not take rows of the history")
-        if outcome.result is not Result.WRITTEN:
+        if outcome.result is not Result.WRITTEN and not expired:
             # No store takes this row, now or later: it counts as there, or it would come again and again.
             self._board.count("history.refused")
             kept = self._board.complaints.tell("row", now.boot)
@@ -262,18 +267,20 @@ class Outbox:
                     extra={"action": "history_row_refused"},
                 )  # fmt: skip
         self._done(self._rows.pop(row_id))
-        self._acked.add(row_id)
+        self._acked.add(hash(row_id))
         return None
 
-    def _tell(self, failure: SchedulerError | None, now: Instant) -> None:
+    def _tell(self, failure: SchedulerError | None, now: Instant, *, took: bool) -> None:
         complaints = self._board.complaints
         if failure is None:
             self._failures = 0
             if complaints.worked("history", now.boot):
                 LOG.info("The store is back: the node goes on", extra={"action": "store_back"})
             return
+        # A store that took some rows is well: those of a month that it keeps closed must not slow the others.
+        self._failures = 0 if took else self._failures
         self._not_before = now.boot + BACKOFF[min(self._failures, len(BACKOFF) - 1)]
-        self._failures += 1
+        self._failures += not took
         kept = complaints.failed("history", "history", now.boot)
         if kept is not None:
             LOG.warning(

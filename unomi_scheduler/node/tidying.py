@@ -30,14 +30,16 @@ def tidy(
     *,
     removed: Callable[[str], None],
     anyway: bool,
+    wanted: Callable[[], bool],
 ) -> None:
     """
     Submit the change of a record when nothing of its history would be lost by it, or that has been waited for.
 
     Args:
         anyway: remove it even when the store took no rows; this node keeps them then.
+        wanted: whether it is still to be done, asked when its turn comes.
     """
-    change = Tidy(board, running, stored, advice, removed=removed, anyway=anyway)
+    change = Tidy(board, running, stored, advice, removed=removed, anyway=anyway, wanted=wanted)
     if advice.care is Care.REMOVE:
         board.holds.before_removal(stored.record, now, change.submit)
     else:
@@ -51,7 +53,7 @@ class Tidy(Change):
     What is to go while its history lacks rows is only marked: the next look at the records, or a purge, removes it.
     """
 
-    __slots__ = ("_advice", "_again", "_anyway", "_board", "_flushed", "_removed", "_running", "_stored")
+    __slots__ = ("_advice", "_again", "_anyway", "_board", "_flushed", "_removed", "_running", "_stored", "_wanted")
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Tidy(Change):
         *,
         removed: Callable[[str], None],
         anyway: bool,
+        wanted: Callable[[], bool],
     ) -> None:
         super().__init__(Task, stored.record.id)
         self._board = board
@@ -71,6 +74,7 @@ class Tidy(Change):
         self._removed = removed
         self._anyway = self._flushed = anyway
         self._again = False
+        self._wanted = wanted
 
     def submit(self, flushed: bool) -> None:  # noqa: FBT001 - what a hold tells
         """
@@ -83,7 +87,7 @@ class Tidy(Change):
         """
         Act on what was read.
         """
-        return self._write(self._stored, now)
+        return self._write(self._stored, now) if self._wanted() else None
 
     def _write(self, stored: Stored[Task], now: Instant) -> Write | None:
         record, node_id = stored.record, self._board.options.node_id
@@ -142,5 +146,6 @@ class Tidy(Change):
             self._board.offer(current, now.wall)
             if self._again:
                 tidy(
-                    self._board, self._running, current, self._advice, now, removed=self._removed, anyway=self._anyway
+                    self._board, self._running, current, self._advice, now,
+                    removed=self._removed, anyway=self._anyway, wanted=self._wanted,
                 )  # fmt: skip

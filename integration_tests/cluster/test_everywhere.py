@@ -185,7 +185,7 @@ class TestDeaths:
 
         assert [one.resumed for one in starts] == [False, True]
         assert starts[1].begin >= 5
-        assert [entry["status"] for entry in ended.history] == ["CRASHED", "SUCCESS"]
+        assert [entry["status"] for entry in ended.history] == ["CRASHED", "RESUMED", "SUCCESS"]
         assert [step for step, _, _ in cluster.ledger()] == list(range(30))
         assert cluster.task("all@berta") is None
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.core_bench import LEASE, Bench
 from tests.factories import NOW, SetClock, make_due_task, make_task
+from tests.originals import document_id, original
 from tests.waiting import told
 from unomi_scheduler.clock import Instant
 from unomi_scheduler.errors import ConfigurationError, StoreUnavailable
@@ -275,6 +276,64 @@ def test_memory_tasks_go_on(mover: Mover) -> None:
     assert mem is not None
     assert (2, TaskStatus.SCHEDULED) == (mem.success_count, mem.status)
     assert claim not in {one.claim_id for one in mover.commands(TellRun)}
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_a_memory_task_waits_for_may_be_of_another_store(there: bool, asked: bool) -> None:  # noqa: FBT001 - parameters of the test
+    """
+    A store without it does not tell that it was deleted; where it is found, its end counts. A read of the store before
+    may be under way.
+    """
+    mover = Mover()
+    infos = {"sample": ExecutorInfo(task_type="sample", pool=Pool.TASKS)}
+    mover.post(m.ExecutorsChanged(infos))
+    mover.plant(1, make_task(id="far", next_scheduled_execution=NOW + 9_000_000))
+    mover.memory.put(_waiting_in_memory("far"))
+    if asked:
+        mover.hold = _reads_for_memory
+    mover.post(m.MemoryChanged("near"))
+    mover.settle()
+    mover.leave()
+    mover.settle()
+    mover.bind(2)
+    mover.hold = lambda _: False
+    mover.release()
+    mover.pass_time(2_000)
+    between = mover.memory.get("near")
+    mover.plant(2, make_task(id="far", status=TaskStatus.COMPLETED if there else TaskStatus.CANCELLED))
+    mover.pass_time(2_000)
+    after = mover.memory.get("near")
+
+    assert between is not None
+    assert after is not None
+    assert TaskStatus.WAITING is between.status
+    assert (TaskStatus.SCHEDULED if there else TaskStatus.FAILED) is after.status
+
+
+def test_a_memory_task_waits_for_what_is_not_adopted_yet() -> None:
+    """
+    The original's document id is not the task's: it is looked for before it counts as deleted.
+    """
+    mover = Mover()
+    mover.hold = lambda command: isinstance(command, m.Ask) and isinstance(command.query, m.AskUnplaced)
+    document = original("far", nextScheduledExecution="2099-01-01T00:00:00Z")
+    mover.store.plant(document_id(document), document)
+    mover.memory.put(_waiting_in_memory("far"))
+    mover.post(m.MemoryChanged("near"))
+    mover.pass_time(1_500)
+    task = mover.memory.get("near")
+
+    assert task is not None
+    assert TaskStatus.WAITING is task.status
+
+
+def _waiting_in_memory(*names: str) -> Task:
+    return make_due_task(id="near", persistent=False, status=TaskStatus.WAITING, waiting_on_tasks=names)
+
+
+def _reads_for_memory(command: m.Command) -> bool:
+    return isinstance(command, m.Ask) and isinstance(command.query, m.AskTasks) and command.query.purpose == "memory"
 
 
 def test_a_store_that_takes_no_ends_is_left_in_the_end(mover: Mover) -> None:

@@ -12,9 +12,10 @@ import pytest
 from tests.core_bench import Bench
 from tests.factories import NOW, make_due_task, make_task
 from tests.lossy_store import Fault
+from tests.originals import document_id, original
 from tests.service_kit import Kit, make_kit
 from unomi_scheduler.errors import StoreUnavailable
-from unomi_scheduler.model import Stored, Task, TaskStatus, evolve
+from unomi_scheduler.model import DependencyPolicy, Stored, Task, TaskStatus, evolve
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.runs import Failed, Pool
 from unomi_scheduler.node.waiting import IDLE_SCAN
@@ -260,6 +261,50 @@ def test_an_edit_does_not_cost_a_claim_its_turn() -> None:
     assert ["first"] == _started(bench)
 
 
+def test_what_was_met_is_not_waited_for_any_more() -> None:
+    """
+    It may be purged before the last dependency ends: nobody takes it for a deleted one.
+    """
+    bench = _scanless()
+    _run(bench, *(make_due_task(id=name, dependents=("last",)) for name in ("a", "b")), _waiting("a", "b"))
+    bench.end(bench.starts()[0])
+    bench.settle()
+    left = bench.task("last").waiting_on_tasks
+    (met,) = bench.store.tasks(["a"])
+    assert met is not None
+    bench.store.write([Write(Action.DELETE, met.record, met.version)])
+    bench.end(bench.starts()[1])
+    bench.settle()
+
+    assert ["a", "b", "last"] == _started(bench)
+    assert left == ("b",)
+
+
+def test_a_scan_takes_off_what_was_met() -> None:
+    """
+    The same, where nobody was told that the dependency had ended.
+    """
+    bench = _scanless()
+    _run(bench, make_task(id="a", status=_S.COMPLETED), make_task(id="b"), _waiting("a", "b"))
+    bench.pass_time(IDLE_SCAN + 100, 100)
+
+    assert (_S.WAITING, ("b",)) == (bench.task("last").status, bench.task("last").waiting_on_tasks)
+
+
+@pytest.mark.parametrize("met", [False, True])
+def test_a_dependency_in_quarantine_neither_frees_nor_fails(met: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """
+    It may be put right. What is known of the others counts all the same.
+    """
+    bench = Bench()
+    bench.store.plant("odd", {"itemId": "odd", "taskType": 7, "quarantineReason": "no text", "partition": 1})
+    bench.put(make_task(id="a", status=_S.COMPLETED if met else _S.CANCELLED), _waiting("odd", "a"))
+    bench.pass_time(3_000)
+    last = bench.task("last")
+
+    assert (last.status, last.waiting_on_tasks) == ((_S.WAITING, ("odd",)) if met else (_S.FAILED, ("odd", "a")))
+
+
 # --- service
 
 
@@ -382,3 +427,31 @@ def test_a_dependency_cancelled_twice_wakes_nobody_twice(kit: Kit) -> None:
 
     assert last is not None
     assert last.status is _S.SCHEDULED
+
+
+def test_a_new_task_may_wait_for_what_is_not_adopted_yet(kit: Kit) -> None:
+    """
+    The dependency has the original's document id still, which is not to be deleted.
+    """
+    document = original("first", nextScheduledExecution="2099-01-01T00:00:00Z")
+    kit.store.plant(document_id(document), document)
+    kit.scheduler.new_task("x").with_id("last").with_dependencies("first").schedule()
+    last = kit.stored("last")
+
+    assert last is not None
+    assert (_S.WAITING, ("first",)) == (last.status, last.waiting_on_tasks)
+
+
+def test_a_dependency_in_quarantine_fails_nobody_when_another_ends(kit: Kit) -> None:
+    """
+    The process that cancels the other judges by what it knows: the policy lets the dependent go on without that one.
+    """
+    kit.store.plant("odd", {"itemId": "odd", "taskType": 7, "quarantineReason": "no text", "partition": 1})
+    kit.put(
+        make_task(id="first", dependents=("last",)), _waiting("first", "odd", dependency_policy=DependencyPolicy.RUN)
+    )
+    kit.scheduler.cancel_task("first")
+    last = kit.stored("last")
+
+    assert last is not None
+    assert (_S.WAITING, ("odd",)) == (last.status, last.waiting_on_tasks)

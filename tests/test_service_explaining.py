@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.factories import NOW, make_due_task, make_heartbeat, make_running_task, make_slot, make_task
+from tests.originals import document_id, original
 from tests.service_kit import Kit, make_kit
 from unomi_scheduler.model import DependencyPolicy, TaskStatus
 from unomi_scheduler.ports import Action, Write
@@ -123,6 +124,21 @@ def test_how_a_dependency_stands(kit: Kit, dependency: dict[str, Any], policy: s
     )
 
     assert (f"waiting on first: {reason}",) == kit.scheduler.explain("one")
+
+
+def test_a_dependency_that_is_not_where_it_should_be(kit: Kit) -> None:
+    """
+    One that has the original's document id still is there; nothing is known of one in quarantine.
+    """
+    document = original("first", nextScheduledExecution="2099-01-01T00:00:00Z")
+    kit.store.plant(document_id(document), document)
+    kit.store.plant("odd", {"itemId": "odd", "taskType": 7, "quarantineReason": "no text", "partition": 1})
+    kit.put(make_task(id="one", status=_S.WAITING, waiting_on_tasks=("first", "odd")))
+
+    assert kit.scheduler.explain("one") == (
+        "waiting on first: SCHEDULED for 2099-01-01T00:00:00.000Z",
+        "waiting on odd: its document is in quarantine, so nothing is known of it",
+    )
 
 
 def test_many_dependencies_are_counted(kit: Kit) -> None:

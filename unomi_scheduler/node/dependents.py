@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..clock import Instant
-from ..model import Task, TaskStatus, evolve
-from ..rules.dependencies import Judgement, Readiness, judge_known, settled
+from ..model import Task, TaskStatus
+from ..rules.dependencies import Judgement, Readiness, awaited, judge_known, settled
+from ..stores.reading import told
 from .board import Board
 from .messages import AskTasks
 from .table import MemoryTable
@@ -35,12 +36,16 @@ class Dependents:
         self._waiting_for: dict[str, set[str]] = {}
         self._asked = False
         self._next = 0
+        self._unseen: set[str] = set()
 
     def move_to(self, board: Board) -> None:
         """
         Go on with another store: a read under way is answered to nobody.
+
+        What is waited for may be of the store before: until it is seen in another one, it was not deleted there.
         """
         self.board = board
+        self._unseen = set(self._waiting_for)
         self._asked, self._next = False, 0
 
     def note(self, task_id: str, now: Instant) -> list[Task]:
@@ -73,7 +78,7 @@ class Dependents:
 
     def _watch(self, task_id: str, task: Task | None) -> None:
         waits = task is not None and task.status is TaskStatus.WAITING and not task.delete_requested
-        names = (task.waiting_on_tasks or task.depends_on) if task is not None and waits else ()
+        names = awaited(task) if task is not None and waits else ()
         for name in self._names.pop(task_id, ()):
             self._waiting_for[name].discard(task_id)
             if not self._waiting_for[name]:
@@ -91,8 +96,6 @@ class Dependents:
             if task.status is not TaskStatus.WAITING:
                 return task
             judgement = judge_known(task, known)
-            if judgement.readiness is Readiness.WAIT:
-                return evolve(task, waiting_on_tasks=judgement.unmet)
             return settled(task, judgement, now=now.wall, node_id=self.board.options.node_id)
 
         task = self.table.try_change(task_id, rule)
@@ -137,11 +140,12 @@ class Dependents:
         """
         self._asked = False
         free: list[Task] = []
-        for name, stored in zip(ids, answers, strict=True):
-            record = None if stored is None else stored.record
-            if self.table.get(name) is None and (record is None or isinstance(record, Task)):
+        for name, task in told(ids, answers).items():
+            strange = task is None and name in self._unseen
+            if self.table.get(name) is None and not strange:
+                self._unseen.discard(name)
                 waiters = sorted(self._waiting_for.get(name, ()))
-                done = [self._judge(one, {name: record}, now) for one in waiters]
+                done = [self._judge(one, {name: task}, now) for one in waiters]
                 free += [one for one in done if one is not None]
         return free + self._spread([one.id for one in free], now)
 

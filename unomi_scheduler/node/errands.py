@@ -5,7 +5,7 @@ Errands: the threads that take the core's writes and questions to the store and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,10 +14,13 @@ from ..errors import SchedulerError, StoreUnavailable
 from ..ports import Outcome, Records, Result, TaskQuery, TaskStore
 from ..stores.homes import wherever
 from . import messages as m
+from .dependents import PURPOSE as MEMORY
 from .outbox import lost_answer
 
 LOG = logging.getLogger("unomi_scheduler.node")
 WRITERS, READERS = 3, 4
+DEPENDENCIES = frozenset({"dependencies", MEMORY})
+"""The purposes of reads of what other tasks wait for."""
 
 
 class Errands:
@@ -104,7 +107,11 @@ def _owned(store: TaskStore, query: m.AskOwned) -> Any:
 
 def _tasks(store: TaskStore, query: m.AskTasks) -> Any:
     # A dependency that has not been moved to its id yet is not a deleted one.
-    return wherever(store, query.ids) if query.purpose == "dependencies" else store.tasks(query.ids)
+    return (wherever if query.purpose in DEPENDENCIES else _by_id)(store, query.ids)
+
+
+def _by_id(store: TaskStore, ids: Sequence[str]) -> Sequence[Any]:
+    return store.tasks(ids)
 
 
 def _slots(store: TaskStore, query: m.AskSlots) -> Any:

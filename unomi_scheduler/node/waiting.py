@@ -11,8 +11,8 @@ from ..clock import Instant
 from ..model import Stored, Task, TaskStatus
 from ..ports import Found, Write
 from ..rules import dependencies
-from ..rules.dependencies import ENDED, MANY, Judgement, Readiness
-from ..stores.reading import listed
+from ..rules.dependencies import ENDED, MANY, Judgement, Readiness, awaited
+from ..stores.reading import told
 from .board import Board
 from .commits import Change, replace_write
 from .messages import AskTasks, AskWaiting
@@ -106,7 +106,7 @@ class Waiting:
         self._called = {}
         wanted = [self._known[one] for one in self._urgent if one in self._known]
         self._urgent.clear()
-        ids = sorted({name for stored in wanted for name in _awaited(stored.record)})
+        ids = sorted({name for stored in wanted for name in awaited(stored.record)})
         if ids:
             queries.append(AskTasks(tuple(ids), purpose="dependencies"))
         return queries
@@ -159,26 +159,24 @@ class Waiting:
             if waits and stored.record.status is TaskStatus.WAITING and not self.board.timeline.outdated(stored):
                 self._own.add(task_id)
                 self.note(stored)
-                if ended is not None and (ended.id,) == _awaited(stored.record):
+                if ended is not None and (ended.id,) == awaited(stored.record):
                     # This node's own write was acknowledged: no read could tell more.
                     self._urgent.discard(task_id)
                     self._judge(stored, {ended.id: ended}, now)
 
     def read(self, ids: Sequence[str], answers: Sequence[Any], now: Instant) -> None:
         """
-        Judge every known task whose dependencies were all read.
+        Judge every known task of whose dependencies some were read.
         """
-        read = {
-            name: listed(stored.record) if stored is not None else None
-            for name, stored in zip(ids, answers, strict=True)
-        }
+        read = told(ids, answers)
         for stored in list(self._known.values()):
-            if all(name in read for name in _awaited(stored.record)):
+            if any(name in read for name in awaited(stored.record)):
                 self._judge(stored, read, now)
 
     def _judge(self, stored: Stored[Task], known: Mapping[str, Task | None], now: Instant) -> None:
-        judgement = dependencies.judge(stored.record, known)
-        if judgement.readiness is Readiness.WAIT or self.board.busy(stored.record.id):
+        judgement = dependencies.judge_known(stored.record, known)
+        same = judgement.readiness is Readiness.WAIT and judgement.unmet == awaited(stored.record)
+        if same or self.board.busy(stored.record.id):
             return
         change = Settle(self, stored, judgement)
         if judgement.readiness is Readiness.BROKEN:
@@ -196,13 +194,9 @@ class Waiting:
         return True
 
 
-def _awaited(task: Task) -> tuple[str, ...]:
-    return task.waiting_on_tasks or task.depends_on
-
-
 class Settle(Change):
     """
-    WAITING to SCHEDULED, or to FAILED when a dependency is broken.
+    WAITING to SCHEDULED, or to FAILED when a dependency is broken; or a dependency less to wait for.
     """
 
     __slots__ = ("_judgement", "_stored", "_waiting")
@@ -237,7 +231,7 @@ class Settle(Change):
 
     def done(self, stored: Stored[Task], now: Instant) -> None:
         """
-        It may run, or has failed.
+        It may run, waits for less, or has failed.
         """
         board = self._waiting.board
         if stored.record.status is TaskStatus.FAILED:

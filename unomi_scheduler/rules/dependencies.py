@@ -40,6 +40,13 @@ class Judgement:
     reason: str = ""
 
 
+def awaited(task: Task) -> tuple[str, ...]:
+    """
+    Return the ids of the tasks that a WAITING task still waits for; a document of others may name none there.
+    """
+    return task.waiting_on_tasks or task.depends_on
+
+
 def satisfied(dependency: Task, *, since: int) -> bool:
     """
     Tell whether a dependency has succeeded: it is COMPLETED, or it recurs and had a success at or after `since`
@@ -75,7 +82,7 @@ def judge(task: Task, known: Mapping[str, Task | None]) -> Judgement:
     Judge a waiting task by its dependencies as read; one that could not be found is None.
     """
     unmet: list[str] = []
-    for name in task.waiting_on_tasks or task.depends_on:
+    for name in awaited(task):
         dependency = known.get(name)
         if dependency is not None and satisfied(dependency, since=task.creation_date):
             continue
@@ -91,7 +98,7 @@ def judge_known(task: Task, known: Mapping[str, Task | None]) -> Judgement:
     """
     Judge a waiting task by those of its dependencies that are known; the others count as unmet.
     """
-    names = task.waiting_on_tasks or task.depends_on
+    names = awaited(task)
     there = tuple(name for name in names if name in known)
     judgement = judge(evolve(task, waiting_on_tasks=there), known) if there else Judgement(Readiness.WAIT)
     if judgement.readiness is Readiness.BROKEN:
@@ -114,7 +121,11 @@ def with_dependents(task: Task, ids: Iterable[str]) -> Task:
 def settled(task: Task, judgement: Judgement, *, now: int, node_id: str) -> Task:
     """
     Return a WAITING task after its judgement: scheduled, or failed with the reason. Its due time is not moved ahead.
+
+    While it goes on waiting, what was met is taken off its list: a dependency that has succeeded may be purged.
     """
+    if judgement.readiness is Readiness.WAIT:
+        return evolve(task, waiting_on_tasks=judgement.unmet)
     if judgement.readiness is Readiness.BROKEN:
         text = history.clipped(judgement.reason)
         return advance(

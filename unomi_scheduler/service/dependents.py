@@ -15,7 +15,9 @@ from ..errors import SchedulerError
 from ..metrics import Metric, Metrics
 from ..model import Stored, Task, TaskStatus
 from ..ports import Action, Result, TaskStore, Write
-from ..rules.dependencies import MANY, Readiness, judge, satisfied, settled, with_dependents
+from ..rules.dependencies import MANY, Readiness, awaited, judge_known, satisfied, settled, with_dependents
+from ..stores.homes import wherever
+from ..stores.reading import told
 from .edits import RACES, SENDS, change
 from .history import Keeping
 
@@ -70,7 +72,7 @@ class Dependents:
             return
         try:
             waiting = list(_waiting_for(store, task))
-            names = sorted({name for one in waiting for name in _awaited(one)})
+            names = sorted({name for one in waiting for name in awaited(one)})
             self._settle(store, waiting, _read(store, names))
         except SchedulerError as error:
             _not_told(task, error)
@@ -78,14 +80,15 @@ class Dependents:
     def _name(self, store: TaskStore, waiting: Sequence[Task]) -> dict[str, Task | None]:
         left: dict[str, list[Task]] = {}
         for task in waiting:
-            for name in _awaited(task):
+            for name in awaited(task):
                 left.setdefault(name, []).append(task)
         known: dict[str, Task | None] = {}
         failures = races = 0
         while left and failures < SENDS and races < RACES:
             names = sorted(left)
-            found = dict(zip(names, store.tasks(names), strict=True))
-            known |= {name: _task_of(stored) for name, stored in found.items()}
+            documents = wherever(store, names)
+            known |= told(names, documents)
+            found = dict(zip(names, documents, strict=True))
             writes = list(_namings(found, left))
             outcomes = store.write(writes) if writes else []
             for write, outcome in zip(writes, outcomes, strict=True):
@@ -104,8 +107,8 @@ class Dependents:
 
     def _settle(self, store: TaskStore, waiting: Sequence[Task], known: Mapping[str, Task | None]) -> None:
         for task in waiting:
-            judgement = judge(task, known)
-            if judgement.readiness is Readiness.WAIT:
+            judgement = judge_known(task, known)
+            if judgement.readiness is Readiness.WAIT and judgement.unmet == awaited(task):
                 continue
 
             judged = False
@@ -115,7 +118,9 @@ class Dependents:
                 judged = current.status is TaskStatus.WAITING and current.waiting_on_tasks == seen.waiting_on_tasks
                 if not judged:
                     return current
-                return settled(current, judge(current, known), now=self._clock.now().wall, node_id=self._node_id())
+                return settled(
+                    current, judge_known(current, known), now=self._clock.now().wall, node_id=self._node_id()
+                )
 
             guarded = self._keeping.guarded(store, rule, now=lambda: self._clock.now().wall)
             stored = change(store, task.id, guarded)
@@ -124,10 +129,6 @@ class Dependents:
                 self._keep(store, stored.record)
                 self._metrics.add(Metric.FAILED)
                 self.ended(store, stored.record)
-
-
-def _awaited(task: Task) -> tuple[str, ...]:
-    return task.waiting_on_tasks or task.depends_on
 
 
 def _namings(found: Mapping[str, Stored[Task] | object | None], left: Mapping[str, list[Task]]) -> Iterator[Write]:
@@ -146,7 +147,7 @@ def _task_of(stored: object) -> Task | None:
 
 
 def _read(store: TaskStore, names: Sequence[str]) -> dict[str, Task | None]:
-    return {name: _task_of(stored) for name, stored in zip(names, store.tasks(names), strict=True)}
+    return told(names, wherever(store, names))
 
 
 def _waiting_for(store: TaskStore, task: Task) -> Iterator[Task]:

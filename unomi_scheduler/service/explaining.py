@@ -19,8 +19,8 @@ from .obstacles import candidates, waiting
 class View:
     """
     What is known around a task when it is explained. `nodes` are not declared dead; `slot` is that of its type;
-    `dependencies` are those it waits for, None where there is no such task; `runs` is what each node made of an
-    all-nodes task; `now` is the store's clock.
+    `dependencies` are those it waits for, None where there is no such task, left out where the document is in
+    quarantine; `runs` is what each node made of an all-nodes task; `now` is the store's clock.
     """
 
     now: int

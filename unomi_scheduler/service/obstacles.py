@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..model import DependencyPolicy, Heartbeat, Task, TaskStatus
+from ..rules.dependencies import awaited
 from ..rules.placement import targets
 from ..timestamps import to_iso
 
 SHOWN = 10
 """How many dependencies are named; the rest is counted."""
+UNKNOWN = "its document is in quarantine, so nothing is known of it"
 SILENT = 3
 """Leases without a heartbeat after which a node is not counted on, though nobody has declared it dead yet."""
 
@@ -20,9 +22,9 @@ def waiting(task: Task, dependencies: Mapping[str, Task | None], now: int) -> It
     """
     Yield what a WAITING task waits for, how each of those stands, and that it is not due yet anyhow.
     """
-    names = task.waiting_on_tasks or task.depends_on
+    names = awaited(task)
     for name in names[:SHOWN]:
-        yield f"waiting on {name}: {_standing(dependencies.get(name), task)}"
+        yield f"waiting on {name}: {_standing(dependencies[name], task) if name in dependencies else UNKNOWN}"
     if len(names) > SHOWN:
         yield f"waiting on {len(names) - SHOWN} more tasks"
     due = task.next_scheduled_execution

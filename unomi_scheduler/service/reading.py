@@ -11,7 +11,9 @@ from dataclasses import replace
 from ..errors import InvalidTask, SchedulerError, TaskNotFound
 from ..model import Heartbeat, HistoryRow, Malformed, Misplaced, Page, Slot, Task, TaskStatus
 from ..ports import LIST_CAP, Records, StoreReport, TaskQuery, TaskStore
-from ..stores.homes import find
+from ..rules.dependencies import awaited
+from ..stores.homes import find, wherever
+from ..stores.reading import told
 from .everywhere import NodeRun, as_shown, node_runs, own_run, read_records
 from .explaining import View, explain
 from .history import page_of_history
@@ -270,12 +272,12 @@ class Reading:
     def _dependencies(self, task: Task) -> dict[str, Task | None]:
         if task.status is not TaskStatus.WAITING:
             return {}
-        names = task.waiting_on_tasks or task.depends_on
+        names = awaited(task)
         near = {name: None if task.persistent else self._wiring.node.memory_get(name) for name in names}
         far = [name for name in names if near[name] is None]
         store = self._wiring.store()
-        records = [one.record if one is not None else None for one in store.tasks(far)] if store is not None else []
-        return {**near, **{name: one for name, one in zip(far, records, strict=False) if isinstance(one, Task)}}
+        there = {name: one for name, one in near.items() if one is not None}
+        return there | (told(far, wherever(store, far)) if store is not None else dict.fromkeys(far))
 
     def _slot(self, task: Task) -> Slot | None:
         if not task.persistent:

@@ -4,14 +4,14 @@ Reading task documents: quickly what is just as we write it, and with every leni
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InvalidTask
-from ..model import DependencyPolicy, Json, Malformed, Misplaced, Task, TaskStatus, TimeUnit, task_from
+from ..model import DependencyPolicy, Json, Malformed, Misplaced, Stored, Task, TaskStatus, TimeUnit, task_from
 from ..timestamps import from_iso
 from .shape import DATES, DERIVED, HISTORY_KEY, TaskDocument, wire_name
 
@@ -57,6 +57,15 @@ def listed(record: Task | Malformed) -> Task | None:
     if isinstance(record, Misplaced):
         return record.task
     return record if isinstance(record, Task) else None
+
+
+def told(ids: Sequence[str], documents: Sequence[Stored[Any] | None]) -> dict[str, Task | None]:
+    """
+    Return what documents tell of their tasks, by id: the task, also of one that has not been moved to its id yet, or
+    None where there is none. A document in quarantine tells nothing: it may be put right, so its id is left out.
+    """
+    tasks = {name: None if one is None else listed(one.record) for name, one in zip(ids, documents, strict=True)}
+    return {name: tasks[name] for name, one in zip(ids, documents, strict=True) if one is None or tasks[name]}
 
 
 def checked(document: Mapping[str, Json]) -> Task:

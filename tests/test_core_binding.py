@@ -35,6 +35,7 @@ from unomi_scheduler.node.runs import (
 )
 from unomi_scheduler.node.table import MemoryTable
 from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, TaskStore, Write
+from unomi_scheduler.rules.dependencies import MANY
 from unomi_scheduler.stores.memory import MemoryStore
 
 WAIT = 1_000
@@ -334,6 +335,25 @@ def _waiting_in_memory(*names: str) -> Task:
 
 def _reads_for_memory(command: m.Command) -> bool:
     return isinstance(command, m.Ask) and isinstance(command.query, m.AskTasks) and command.query.purpose == "memory"
+
+
+@pytest.mark.parametrize("dependents", [("after",), (MANY,)])
+def test_those_who_wait_for_a_last_run_are_woken_before_the_store_is_left(dependents: tuple[str, ...]) -> None:
+    """
+    Also where the body returns when the patience is over.
+    """
+    mover = Mover()
+    mover.plant(1, make_due_task(id="one", dependents=dependents))
+    mover.plant(1, make_due_task(id="after", status=TaskStatus.WAITING, waiting_on_tasks=("one", "done")))
+    mover.plant(1, make_task(id="done", status=TaskStatus.COMPLETED))
+    mover.settle()
+    mover.leave()
+    mover.pass_time(2 * WAIT)
+    mover.end_task("one")
+    mover.settle()
+
+    assert TaskStatus.SCHEDULED is mover.read(1, "after").status
+    assert [m.Left(settled=True, binding=1)] == mover.commands(m.Left)
 
 
 def test_a_store_that_takes_no_ends_is_left_in_the_end(mover: Mover) -> None:

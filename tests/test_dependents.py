@@ -238,6 +238,47 @@ def test_a_node_that_stops_wakes_whom_its_last_run_held_up() -> None:
     assert any(isinstance(one, m.Stopped) for one in bench.given)
 
 
+@pytest.mark.parametrize("asked", [m.AskWaiting, m.AskTasks])
+def test_a_node_that_stops_looks_for_those_too_many_to_name(asked: type[Any]) -> None:
+    """
+    It waits for the search, and for the reads of what those wait for besides.
+    """
+    bench = _scanless()
+    bench.put(_waiting("first", "second"), make_task(id="second", status=_S.COMPLETED))
+    _run(bench, make_due_task(id="first", dependents=(MANY,)))
+    bench.post(m.StopRequested(deadline=bench.clock.now().boot + 5_000, exiting=False))
+    bench.hold = lambda command: isinstance(command, m.Ask) and isinstance(command.query, asked)
+    bench.end(bench.starts()[0])
+    bench.settle()
+    before = [one for one in bench.given if isinstance(one, m.Stopped)]
+    bench.hold = lambda _: False
+    bench.release()
+    bench.settle()
+
+    assert before == []
+    assert bench.task("last").status is _S.SCHEDULED
+    assert any(isinstance(one, m.Stopped) for one in bench.given)
+
+
+def test_a_stop_does_not_wait_for_a_search_that_fails() -> None:
+    """
+    A scan of another node finds them.
+    """
+    bench = _scanless()
+    _run(bench, make_due_task(id="first", dependents=(MANY,)))
+    bench.post(m.StopRequested(deadline=bench.clock.now().boot + 5_000, exiting=False))
+    bench.hold = lambda command: isinstance(command, m.Ask) and isinstance(command.query, m.AskWaiting)
+    bench.end(bench.starts()[0])
+    bench.settle()
+    for command, sent in bench.held:
+        assert isinstance(command, m.Ask)
+        bench.post(m.Answered(command.query, sent, error=StoreUnavailable("no answer")))
+    bench.settle()
+
+    assert len(bench.held) == 1
+    assert any(isinstance(one, m.Stopped) for one in bench.given)
+
+
 def test_an_edit_does_not_cost_a_claim_its_turn() -> None:
     """
     A dependent is named in a task while its claim is under way: it is claimed again at once, not after the grace.

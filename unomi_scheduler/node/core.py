@@ -342,7 +342,7 @@ class Core:
         elif query.purpose == EVERYWHERE:
             self.everywhere.failed(query.ids)
         elif query.purpose in ("dependencies", "dependents"):
-            self.waiting.unread(now)
+            self.waiting.unread(query, now)
         elif query.purpose == "lane":
             self.lanes.unchecked(query.ids, now)
         elif query.purpose == "settle":
@@ -369,9 +369,8 @@ class Core:
             self.board.commands.extend(self.commits.flush(now))
             # Behind the claims and the ends.
             self.board.commands.extend(self.board.outbox.flush(now, hurry=self.board.stopping))
-            self.leaving.advance(now)
-        if not (self.store_bound and self.waiting.calling):
-            self.stopping.finish(now)
+            self.leaving.advance(now, calling=self.waiting.calling)
+        self.stopping.finish(now, calling=self.store_bound and self.waiting.calling)
         self.board.flush_counts()
         commands, self.board.commands = self.board.commands, []
         return commands
@@ -416,9 +415,10 @@ class Core:
             ids = self.commits.to_read(kind)
             if ids:
                 self._ask(question(ids, purpose="settle"))
+        self._ask(*self.waiting.ask(now))
         if self.leaving.begun:
             return
-        self._ask(self.discovery.ask(now), *self.recovery.ask(now), *self.waiting.ask(now))
+        self._ask(self.discovery.ask(now), *self.recovery.ask(now))
         self._ask(self.locals.dependents.ask(now), *self.everywhere.ask(now), *self.records.ask(now))
         self._ask(self.repairs.ask(now))
         if self.watching.due(now):

@@ -26,7 +26,7 @@ class Leaving:
     A body that has not returned in time may still write to the world, and nobody can stop it. Its task is not marked as
     crashed: a peer would begin it beside the body, in an exclusive type even another task. As P18 has it for a host
     program, it keeps its document, its slot and its heartbeat until it returns, or the process ends and the lease runs
-    out. The core lives on for that, and asks the store for nothing else.
+    out. The core lives on for that, and asks the store for nothing else but those who wait for that task.
 
     What the store does not take when every body has returned is left to the peers: the heartbeat ends without removing
     its document, so that they declare it dead after the lease and recover its runs (P8, P11). So are rows of the
@@ -66,16 +66,19 @@ class Leaving:
             times.append(self._idle_since + LAST_ROWS)
         return min(times, default=None)
 
-    def advance(self, now: Instant) -> None:
+    def advance(self, now: Instant, *, calling: bool) -> None:
         """
         Say what has become of it: left, or left behind what still runs.
+
+        Args:
+            calling: those who wait for runs that ended here are still to be looked at.
         """
         if not self.begun or self.over:
             return
         busy = [run.claim_id for run in self.running if run.phase is Phase.STARTED]
         if self._quiet_since is None and not busy:
             self._quiet_since = now.boot
-        settled = not len(self.running) and self.board.commits.empty
+        settled = not len(self.running) and self.board.commits.empty and not calling
         late = self._quiet_since is not None and now.boot >= self._quiet_since + GIVE_UP
         if late or (settled and self._flushed(now)):
             self.over = True

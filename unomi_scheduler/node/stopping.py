@@ -87,14 +87,17 @@ class Stopping:
             self.running.ended(event, now)
         self._abandoned = (*(run.claim_id for run in left), *self.local.abandon(now))
 
-    def finish(self, now: Instant) -> None:
+    def finish(self, now: Instant, *, calling: bool) -> None:
         """
         Say that the stop is done, once nothing is left to write.
+
+        Args:
+            calling: as with `leaving`.
         """
         if self._request is None or self._done:
             return
         idle = not len(self.running) and not len(self.local) and self.board.commits.empty
-        idle = idle and self._flushed(now)
+        idle = idle and not calling and self._flushed(now)
         late = self._request.exiting and self._told_at is not None and now.boot >= self._told_at + GIVE_UP
         if idle or late:
             self._done = True

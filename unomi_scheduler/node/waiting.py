@@ -38,6 +38,8 @@ class Waiting:
         self._called: dict[str, Task] = {}
         self._calling: dict[str, Task] = {}
         self._searched: set[str] = set()
+        self._searching: set[str] = set()
+        self._reads: list[tuple[str, ...]] = []
         self._own: set[str] = set()
         self._asked = False
         self._after: str | None = None
@@ -76,9 +78,10 @@ class Waiting:
     @property
     def calling(self) -> bool:
         """
-        Whether dependents of what ended here are still to be looked at; nobody else knows of them before a scan.
+        Whether dependents of what ended here are still to be looked at, or what they wait for besides; nobody else
+        knows of them before a scan.
         """
-        return bool(self._called or self._calling)
+        return bool(self._called or self._calling or self._searched or self._searching or self._reads)
 
     def next_at(self) -> int | None:
         """
@@ -89,6 +92,8 @@ class Waiting:
     def ask(self, now: Instant) -> list[AskWaiting | AskTasks]:
         """
         Return the scan to make now, and the reads of dependents and of dependencies that are wanted.
+
+        A node that stops, or leaves the store, makes no scan; those who wait for its last runs it still looks at.
         """
         queries: list[AskWaiting | AskTasks] = []
         if self._fresh:
@@ -101,13 +106,15 @@ class Waiting:
         queries.extend(AskWaiting(PAGE, on=one, fresh=True) for one in sorted(self._searched))
         if self._called:
             queries.append(AskTasks(tuple(sorted(self._called)), purpose="dependents"))
-        self._searched.clear()
+        self._searching |= self._searched
+        self._searched = set()
         self._calling |= self._called
         self._called = {}
         wanted = [self._known[one] for one in self._urgent if one in self._known]
         self._urgent.clear()
         ids = sorted({name for stored in wanted for name in awaited(stored.record)})
         if ids:
+            self._reads.append(tuple(ids))
             queries.append(AskTasks(tuple(ids), purpose="dependencies"))
         return queries
 
@@ -125,6 +132,8 @@ class Waiting:
                 self.note(stored)
         after = found.after if isinstance(found.after, str) else None
         if query.on is not None:
+            if after is None:
+                self._searching.discard(query.on)
             return [AskWaiting(PAGE, after, on=query.on)] if after else []
         self._asked = False
         self._after = after
@@ -136,17 +145,21 @@ class Waiting:
         Take a scan that failed, or a search, in place of which the next scan comes soon.
         """
         if query.on is not None:
-            self.unread(now)
+            self._searching.discard(query.on)
+            self._next = min(self._next, now.boot + SCAN)
             return
         self._asked = False
         self._after = None
         self._next = now.boot + SCAN
 
-    def unread(self, now: Instant) -> None:
+    def unread(self, query: AskTasks, now: Instant) -> None:
         """
-        Take a read that failed: the next scan comes soon.
+        Take a read of dependents or of dependencies that failed: the next scan comes soon.
         """
-        self._calling.clear()
+        if query.ids in self._reads:
+            self._reads.remove(query.ids)
+        for task_id in query.ids:
+            self._calling.pop(task_id, None)
         self._next = min(self._next, now.boot + SCAN)
 
     def woken(self, ids: Sequence[str], answers: Sequence[Any], now: Instant) -> None:
@@ -168,6 +181,8 @@ class Waiting:
         """
         Judge every known task of whose dependencies some were read.
         """
+        if ids in self._reads:
+            self._reads.remove(tuple(ids))
         read = told(ids, answers)
         for stored in list(self._known.values()):
             if any(name in read for name in awaited(stored.record)):

@@ -213,6 +213,25 @@ def test_a_run_longer_than_its_period_skips_the_next(bench: Bench) -> None:
     assert bench.core.board._metrics.get("tasks.periods.skipped") == 1
 
 
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_record_that_another_node_ended_is_read_before_the_next_turn(bench: Bench, broken: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """
+    This node knows it as one that is still to go on, broken off or to be retried, and was not told.
+    """
+    bench.put(definition(max_retries=1, retry_delay=3_000))
+    bench.pass_time(1_500)
+    end_runs(bench, Interrupted("stop") if broken else Failed("no"))
+    bench.settle()
+    bench.core.board.timeline.forget(RECORD)
+    change(
+        bench, RECORD, lambda task: evolve(task, status=_S.FAILED, next_scheduled_execution=None, last_error="closed")
+    )
+    play(bench, 2 * PERIOD)
+
+    assert periods(bench)[-1] == 2
+    assert bench.task(RECORD).status is _S.COMPLETED
+
+
 def test_without_a_period_it_runs_once_and_ends(bench: Bench) -> None:
     """
     A minute later the definition says how it went.

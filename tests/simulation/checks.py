@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
 
-from unomi_scheduler.model import Malformed, Task, TaskStatus
+from unomi_scheduler.model import JsonObject, Malformed, Task, TaskStatus
 from unomi_scheduler.node.lease import Lease
 from unomi_scheduler.ports import Action, Write
 from unomi_scheduler.rules.history import row_id
@@ -52,6 +52,7 @@ class Checks:
 
     def __init__(self) -> None:
         self.commits: Counter[str] = Counter()
+        self.committed: dict[tuple[str, str], JsonObject] = {}
         self.begun: set[tuple[str, int]] = set()
         self.bodies: list[Body] = []
         self.entries: dict[str, tuple[str, int]] = {}
@@ -107,12 +108,20 @@ class Checks:
         known = {one.get("claimId") for one in before.history if one.get("status") in COMMITS}
         for one in task.history:
             claim_id = one.get("claimId")
-            if one.get("status") in COMMITS and claim_id and claim_id not in known:
+            if one.get("status") in COMMITS and claim_id and claim_id not in known and not self._restored(task, one):
                 self.commits[str(claim_id)] += 1
                 if self.commits[str(claim_id)] > 1:
                     self.fail(f"I1 {task.id}: claim {claim_id} committed twice")
                 if before.claim_id != claim_id or before.status is not TaskStatus.RUNNING:
                     self.fail(f"I5 {task.id}: claim {claim_id} committed on {before.status} of {before.claim_id}")
+
+    def _restored(self, task: Task, entry: JsonObject) -> bool:
+        # A claim that is given back brings the entry back that it had pushed out of the ten.
+        name = task.id, str(entry["claimId"])
+        if name in self.committed:
+            return self.committed[name] == entry
+        self.committed[name] = entry
+        return False
 
     def starts(self, body: Body, *, now: int) -> None:
         """

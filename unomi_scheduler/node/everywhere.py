@@ -358,9 +358,10 @@ class Everywhere:
             return run.phase is not Phase.ENDING
         if place.record is None or self._busy(place.record_id):
             return False
-        # A run that nobody knows of here may have ended without a word: it is read before the next turn.
-        place.known = place.record.record.status is not TaskStatus.RUNNING
-        return rules.in_progress(place.record.record)
+        # What nobody runs here may have been ended elsewhere, without a word: it is read before the next turn.
+        occupied = rules.in_progress(place.record.record)
+        place.known = not occupied
+        return occupied
 
     def _skip(self, place: Place, turn: int, following: int) -> int:
         place.last = turn

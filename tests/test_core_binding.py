@@ -12,6 +12,7 @@ import pytest
 from tests.core_bench import LEASE, Bench
 from tests.factories import NOW, SetClock, make_due_task, make_task
 from tests.originals import document_id, original
+from tests.test_everywhere_node import RECORD, definition
 from tests.waiting import told
 from unomi_scheduler.clock import Instant
 from unomi_scheduler.errors import ConfigurationError, StoreUnavailable
@@ -35,6 +36,7 @@ from unomi_scheduler.node.runs import (
 )
 from unomi_scheduler.node.table import MemoryTable
 from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, TaskStore, Write
+from unomi_scheduler.rules import requests
 from unomi_scheduler.rules.dependencies import MANY
 from unomi_scheduler.stores.memory import MemoryStore
 
@@ -620,7 +622,7 @@ def test_a_stop_names_the_stores_that_lack_rows(mover: Mover) -> None:
     assert [m.Stopped((), unsettled=(1,))] == mover.commands(m.Stopped)
 
 
-def test_a_word_from_a_store_that_is_left_is_flushed_to_no_other(mover: Mover) -> None:
+def test_a_word_of_a_store_that_is_left_is_flushed_to_no_other(mover: Mover) -> None:
     """
     A user's change that is heard of between two stores.
     """
@@ -631,9 +633,66 @@ def test_a_word_from_a_store_that_is_left_is_flushed_to_no_other(mover: Mover) -
     (stored,) = mover.stores[1].tasks(["one"])
     assert stored is not None
     assert isinstance(stored.record, Task)
-    mover.post(m.Offered(Stored(stored.record, stored.version)))
+    mover.post(m.Offered(Stored(stored.record, stored.version), binding=1))
     mover.settle()
     mover.bind(2)
     mover.pass_time(2_000)
 
     assert 0 == mover.stores[2].history(HistoryQuery(task_id="one")).total_size
+
+
+def test_a_word_of_another_store_is_not_taken_for_one_of_this(mover: Mover) -> None:
+    """
+    Its process is about to work there: the hint comes again when it does.
+    """
+    mover.plant(2, definition(period=0, next_scheduled_execution=mover.clock.wall))
+    (stored,) = mover.stores[2].tasks(["everyone"])
+    assert stored is not None
+    assert isinstance(stored.record, Task)
+    word = m.Offered(Stored(stored.record, stored.version), created=True, binding=2)
+    mover.post(word)
+    mover.pass_time(1_000)
+    assert [None] == mover.stores[1].tasks([RECORD])
+    mover.leave()
+    mover.settle()
+    mover.bind(2)
+    mover.post(word)
+    mover.end_task("one")
+    mover.settle()
+
+    assert TaskStatus.RUNNING is mover.read(2, RECORD).status
+
+
+def test_a_word_of_a_store_that_waits_for_a_body_tells_that_body(mover: Mover) -> None:
+    """
+    Whatever store the node works in by then.
+    """
+    mover.leave()
+    mover.pass_time(2 * WAIT)
+    mover.bind(2)
+    mover.settle()
+    cancelled = requests.cancel(mover.read(1, "one"), now=mover.clock.wall, node_id="user")
+    (before,) = mover.stores[1].tasks(["one"])
+    assert before is not None
+    (outcome,) = mover.stores[1].write([Write(Action.REPLACE, cancelled, before.version)])
+    assert outcome.version is not None
+    mover.post(m.Offered(Stored(cancelled, outcome.version), binding=1))
+    mover.settle()
+
+    assert [Signal.LEASE_LOST, Signal.CANCELLED] == [one.signal for one in mover.commands(TellRun)]
+
+
+def test_a_node_that_joins_in_the_middle_of_a_period_waits_for_the_next(mover: Mover) -> None:
+    """
+    It counts from when it works in that store, not from its start.
+    """
+    mover.end_task("one")
+    mover.settle()
+    mover.leave()
+    mover.pass_time(1_000)
+    mover.plant(2, definition(period=60_000, next_scheduled_execution=mover.clock.wall + 1_000))
+    mover.pass_time(20_000, 100)
+    mover.bind(2)
+    mover.pass_time(3_000)
+
+    assert [None] == mover.stores[2].tasks([RECORD])

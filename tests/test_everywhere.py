@@ -175,6 +175,34 @@ def test_what_is_scheduled_before_the_start_runs_in_its_first_period(nodes: Node
         nodes.ran("anna")
 
 
+def test_what_is_scheduled_between_a_stop_and_a_start_runs_too(nodes: Nodes) -> None:
+    """
+    The same, for the node that takes the place of the one that was stopped.
+    """
+    scheduler = nodes.start("anna")
+    scheduler.stop()
+    _everyone(scheduler, period=0)
+    with scheduler:
+        nodes.ran("anna")
+
+
+def test_what_is_scheduled_in_a_store_that_is_being_bound_runs_there(tmp_path: Path) -> None:
+    """
+    The process uses it already, the node works in the former one still, which never hears of it.
+    """
+    here, there = (f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there"))
+    ran: list[Task] = []
+    scheduler = Scheduler(store=here, node_id="anna", state_dir=tmp_path / "state", purge_enabled=False)
+    scheduler.executor("everyone")(lambda context: ran.append(context.task))
+    with scheduler:
+        scheduler._wiring.bind(there, prepare=lambda: _everyone(scheduler, period=0))
+        eventually(lambda: ran, "it runs in the store that was bound")
+        scheduler.bind_store(here)
+
+        assert [one.id for one in ran] == ["all@anna"]
+        assert scheduler.find_tasks(records=True).total_size == 0
+
+
 def test_a_cancel_reaches_every_node(nodes: Nodes) -> None:
     """
     Running bodies are told, and records are cancelled. With so short a period a node may begin one turn more before it

@@ -178,10 +178,26 @@ def test_the_process_that_scheduled_it_takes_part_from_the_beginning() -> None:
     bench = Bench()
     (version,) = bench.put(task := definition(next_scheduled_execution=NOW - 500, creation_date=NOW - 500))
     assert version is not None
-    bench.inbox.insert(0, m.Offered(Stored(task, version)))
+    bench.inbox.insert(0, m.Offered(Stored(task, version), created=True))
     play(bench, 1_100)
 
     assert len(bench.starts()) == 1
+
+
+def test_an_edit_does_not_make_a_definition_this_process_s_own() -> None:
+    """
+    Whoever changes one in the middle of a period waits for the next like all others.
+    """
+    bench = Bench(types={})
+    bench.put(definition(period=60_000, next_scheduled_execution=NOW - 30_000, creation_date=NOW - 600_000))
+    bench.pass_time(100)
+    edited = change(bench, "everyone", lambda task: evolve(task, max_retries=7))
+    bench.post(m.Offered(edited))
+    bench.settle()
+    bench.post(m.ExecutorsChanged({"sample": ExecutorInfo(task_type="sample", pool=Pool.TASKS)}))
+    bench.pass_time(3_000)
+
+    assert bench.starts() == []
 
 
 def test_missed_periods_are_skipped(bench: Bench) -> None:

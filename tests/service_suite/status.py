@@ -6,14 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.service_suite.bodies import SAMPLE
 from tests.service_suite.peers import Peers, statuses, waiting_task, wall
-from unomi_scheduler import Callback, Task, TaskStatus
-from unomi_scheduler.model import evolve
+from unomi_scheduler import Callback, Scheduler, Task, TaskStatus
+from unomi_scheduler.model import Stored, evolve
 
 _S = TaskStatus
 
@@ -50,6 +51,10 @@ class Steps:
         """
         Never called.
         """
+
+
+def _offer(node: Scheduler, stored: Stored[Task]) -> None:
+    node._wiring.node.offer(stored, node._wiring.required_store())
 
 
 class Statuses:
@@ -184,7 +189,7 @@ class Statuses:
                 task = evolve(waiting_task(f"raced-{number}"), next_scheduled_execution=due)
                 stored = nodes[0].schedule_task(task)
                 version = peers.stored(stored.id)
-                list(pool.map(lambda node, found=version: node._wiring.node.offer(found), nodes))
+                list(pool.map(partial(_offer, stored=version), nodes))
         for number in range(5):
             peers.completed(f"raced-{number}")
 

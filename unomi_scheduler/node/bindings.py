@@ -106,6 +106,12 @@ class Bindings:
         """
         return next((one for one in self._all if one.number == number), None)
 
+    def of_store(self, store: TaskStore) -> list[int]:
+        """
+        Return the numbers of the bindings to a store: it may wait for a body of one, and be bound by another.
+        """
+        return [one.number for one in self._all if one.store is store]
+
     def held(self, number: int, boot: int) -> bool:
         """
         Tell whether the lease of a binding is held.

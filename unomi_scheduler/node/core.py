@@ -181,15 +181,15 @@ class Core:
             self.running.reported(event)
 
     def _offered(self, event: Offered, now: Instant) -> None:
+        if event.created:
+            self.everywhere.scheduled(event.stored.record)
         self.board.timeline.wrote(event.stored.record.id, event.stored.version)
         self.running.changed(event.stored)
         self.waiting.note(event.stored)
         self.waiting.ended(event.stored.record)
         self.locals.dependents.hurry(event.stored.record.id)
         self.discovery.offer(event.stored, now.wall, own=True)
-        if self.store_bound:
-            # Without a store of its own this is a word from one that is left: its entries belong there.
-            self.board.outbox.take(event.stored.record, now)
+        self.board.outbox.take(event.stored.record, now)
 
     def _offer(self, stored: Stored[Task], now: int, *, own: bool = False) -> None:
         self.discovery.offer(stored, now, own=own)
@@ -216,6 +216,7 @@ class Core:
             self.members.died(stored)
         self.board.become(event.incarnation)
         self.members.rejoin(event.incarnation)
+        self.everywhere.joined(now.wall)
         self.store_bound = True
 
     def _look_now(self) -> None:

@@ -26,6 +26,7 @@ from .messages import (
     LeaveStore,
     Left,
     LeftBehind,
+    Offered,
     Rejoined,
     Stopped,
     StopRequested,
@@ -44,7 +45,7 @@ class Cores:
     Which core takes which event, and the hand-over of the office when a store is left.
 
     `lease_held(binding, boot)` tells whether the node may act in the store of a binding. Answers to a binding that is
-    over are dropped, so that nothing said of one store is ever taken for another's.
+    over, and hints for it, are dropped, so that nothing said of one store is ever taken for another's.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Cores:
             return [core for core in self.former.values() if not core.leaving.begun]
         if isinstance(event, StopRequested | ExecutorsChanged):
             return [*self.former.values(), self.current]
-        if isinstance(event, Committed | Flushed | Answered | Rejoined):
+        if isinstance(event, Committed | Flushed | Answered | Rejoined | Offered):
             core = self.of(event.binding)
             return [] if core is None or event.binding == UNBOUND else [core]
         if isinstance(event, RunEnded | RunReported):

@@ -107,7 +107,7 @@ class Discovery:
         Put a task on the timeline if this node may run it, or take it off. A definition for all nodes stands on none.
         """
         if stored.record.everywhere:
-            self.everywhere.note(stored, own=own)
+            self.everywhere.note(stored)
             return
         if stored.record.all_nodes_of is not None:
             self.everywhere.recorded(stored, now)

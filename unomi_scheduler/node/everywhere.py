@@ -108,13 +108,24 @@ class Everywhere:
             if place.definition.record.task_type not in executors:
                 self._forget(place)
 
-    def note(self, stored: Stored[Task], *, own: bool) -> None:
+    def joined(self, now: int) -> None:
         """
-        Take a definition as it was found or written. The process that scheduled it takes part from its beginning.
+        Take part in a store from now on: in the middle of a period, this node waits there for the next.
+        """
+        self._able = dict.fromkeys(self._able, now)
+
+    def scheduled(self, task: Task) -> None:
+        """
+        Take a task that this process has scheduled: in a definition it takes part from the beginning.
+        """
+        if task.everywhere:
+            self._own.add(task.id)
+
+    def note(self, stored: Stored[Task]) -> None:
+        """
+        Take a definition as it was found or written.
         """
         definition = stored.record
-        if own:
-            self._own.add(definition.id)
         place = self.places.get(definition.id)
         if not self._for_this_node(definition):
             if place is not None:
@@ -258,7 +269,7 @@ class Everywhere:
 
     def _judge(self, name: str, definition: Stored[Task] | None, record: Stored[Task] | None, now: int) -> None:
         if definition is not None and self._for_this_node(definition.record):
-            self.note(definition, own=False)
+            self.note(definition)
             return
         place = self.places.get(name)
         if place is not None:

@@ -267,10 +267,12 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Offered:
     """
-    Event: this process scheduled or changed a task.
+    Event: this process changed a task, or scheduled it (`created`).
     """
 
     stored: Stored[Task]
+    created: bool = False
+    binding: int = 0
 
 
 @dataclass(frozen=True, slots=True)

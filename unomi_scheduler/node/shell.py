@@ -23,6 +23,7 @@ from .binding import Binding, Ties
 from .bindings import Bindings
 from .cores import Cores
 from .memory import MemoryTimers
+from .offers import Offers
 from .options import NodeOptions
 from .registry import Registry
 from .runs import Pool, ReportRefused, ReportStored, Signal, StartRun, TellRun
@@ -77,6 +78,7 @@ class Node:
             address=lambda: self._address,
         )
         self._bindings = Bindings(ties)
+        self._offers = Offers(self._bindings, self._inbox.put)
         self._cores = Cores(options, rng=self._rng, metrics=metrics, memory=self.memory, lease_held=self._bindings.held)
         self._workers = Workers(
             registry,
@@ -108,7 +110,7 @@ class Node:
             self._started_at = self._clock.now().wall
             self._progress = self._clock.now().boot
             if self._store is not None:
-                self._bindings.enter(self._bindings.join(self._store, self._state_dir))
+                self._enter(self._bindings.join(self._store, self._state_dir))
             self._registry.on_change(self.executors_changed)
             self.executors_changed()
             self._first_look()
@@ -116,6 +118,10 @@ class Node:
             self._workers.start()
             self._timers.start()
             self._thread.start()
+
+    def _enter(self, binding: Binding) -> None:
+        self._bindings.enter(binding)
+        self._offers.entered(binding)
 
     def _first_look(self) -> None:
         # Before the core's thread has it: whoever started the node finds it ready to claim.
@@ -148,10 +154,11 @@ class Node:
         """
         with self._changing:
             joined = self._bindings.join(store, state_dir) if self.running and store is not None else None
+            self._offers.left()
             self._bindings.leave(released)
             self._store, self._state_dir = store, state_dir
             if joined is not None:
-                self._bindings.enter(joined)
+                self._enter(joined)
 
     def stop(self, timeout_millis: int | None = None, *, exiting: bool = False) -> tuple[str, ...]:
         """
@@ -164,6 +171,7 @@ class Node:
         if not self.running:
             return ()
         patience = self.options.drain_timeout_millis if timeout_millis is None else timeout_millis
+        self._offers.left()
         self._inbox.put(m.StopRequested(deadline=self._clock.now().boot + patience, exiting=exiting))
         # Beyond the drain: the last words of the runs, and what the store needs for the last writes.
         if not self._stopped.wait(patience / 1000 + (15 if exiting else 3)):
@@ -198,15 +206,19 @@ class Node:
         self._address = address
         self._bindings.beat_now()
 
-    def offer(self, stored: Stored[Task]) -> None:
+    def offer(self, stored: Stored[Task], store: TaskStore, *, created: bool = False) -> None:
         """
-        Take a hint: this process scheduled or changed a stored task.
+        Take a hint: this process scheduled (`created`) or changed a task of this store.
+        """
+        self._offers.offer(stored, store, created=created)
 
-        Of a task for all nodes it hears before its start as well: the process that scheduled it takes part from the
-        first period.
+    def pass_on(self, successor: Node) -> None:
         """
-        if self.running or stored.record.everywhere:
-            self._inbox.put(m.Offered(stored))
+        Give what a node that was stopped has left to the one in its place: its memory tasks, and the hints it kept.
+        """
+        for task in self.memory.all():
+            successor.memory_put(task)
+        self._offers.pass_on(successor._offers)
 
     def recover(self) -> None:
         """

@@ -49,7 +49,7 @@ class Changing(Reading):
             metrics=wiring.metrics,
             clock=wiring.clock,
             node_id=lambda: self.node_id,
-            offer=lambda stored: wiring.node.offer(stored),  # noqa: PLW0108 - the node is made at its first use
+            offer=lambda stored, store: wiring.node.offer(stored, store),  # noqa: PLW0108 - the node is made at its first use
             keeping=wiring.keeping,
             keep=self._keep,
         )
@@ -200,7 +200,7 @@ class Changing(Reading):
             keeping.guarded(store, mark, now=self._now),
             may_go=lambda task: keeping.flush_if_possible(store, task, now=self._now()),
         )
-        self._wiring.node.offer(marked)
+        self._wiring.node.offer(marked, store)
         return marked.record
 
     def recover_crashed_tasks(self) -> None:
@@ -249,7 +249,7 @@ class Changing(Reading):
             return node.memory_change(task_id, rule)
         store = self._bound(task_id)
         stored = edits.change(store, task_id, self._wiring.keeping.guarded(store, rule, now=self._now))
-        node.offer(stored)
+        node.offer(stored, store)
         self._keep(store, stored.record)
         return stored.record
 

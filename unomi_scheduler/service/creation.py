@@ -55,7 +55,7 @@ class Creation:
     Writes new tasks.
 
     Args:
-        offer: told of each task that was written, with its version.
+        offer: told of each task that was written, with its version, and of its store.
         near: tells whether an id is a memory task's of this process.
     """
 
@@ -64,7 +64,7 @@ class Creation:
         *,
         clock: Clock,
         metrics: Metrics,
-        offer: Callable[[Stored[Task]], None],
+        offer: Callable[[Stored[Task], TaskStore], None],
         near: Callable[[str], bool],
         dependents: Dependents,
     ) -> None:
@@ -181,7 +181,7 @@ class Creation:
     ) -> Created | SchedulerError:
         try:
             if outcome.result is Result.WRITTEN and outcome.version is not None:
-                return self._created(Stored(task, outcome.version))
+                return self._created(store, Stored(task, outcome.version))
             if outcome.result is Result.CONFLICT:
                 return self._taken(store, task, doubtful=doubtful, keep=keep)
             if outcome.result is Result.REFUSED and outcome.error is not None:
@@ -190,16 +190,16 @@ class Creation:
         except SchedulerError as error:
             return error
 
-    def _created(self, stored: Stored[Task]) -> Created:
+    def _created(self, store: TaskStore, stored: Stored[Task]) -> Created:
         self.created(stored.record)
-        self._offer(stored)
+        self._offer(stored, store)
         return Created(stored.record)
 
     def _taken(self, store: TaskStore, task: Task, *, doubtful: bool, keep: bool) -> Created:
         if doubtful:
             ours = _confirmed(store, task)
             if ours is not None:
-                return self._created(ours)
+                return self._created(store, ours)
         if keep:
             (stored,) = store.tasks([task.id])
             if stored is not None and isinstance(stored.record, Task):

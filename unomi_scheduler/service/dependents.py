@@ -28,7 +28,7 @@ PAGE = 500
 class Dependents:
     """
     Args:
-        offer: told of each task that was written, with its version.
+        offer: told of each task that was written, with its version, and of its store.
         node_id: of the node in whose name a dependent fails.
         keeping: sees to the rows of a history before an entry leaves its document.
         keep: told of each dependent that failed, whose history has an entry more.
@@ -40,7 +40,7 @@ class Dependents:
         clock: Clock,
         metrics: Metrics,
         node_id: Callable[[], str],
-        offer: Callable[[Stored[Task]], None],
+        offer: Callable[[Stored[Task], TaskStore], None],
         keeping: Keeping,
         keep: Callable[[TaskStore, Task], None],
     ) -> None:
@@ -93,7 +93,7 @@ class Dependents:
             outcomes = store.write(writes) if writes else []
             for write, outcome in zip(writes, outcomes, strict=True):
                 if outcome.version is not None and isinstance(write.record, Task):
-                    self._offer(Stored(write.record, outcome.version))
+                    self._offer(Stored(write.record, outcome.version), store)
             results = {write.record.id: outcome.result for write, outcome in zip(writes, outcomes, strict=True)}
             failures += any(result in (Result.REFUSED, Result.UNKNOWN) for result in results.values())
             races += 1
@@ -124,7 +124,7 @@ class Dependents:
 
             guarded = self._keeping.guarded(store, rule, now=lambda: self._clock.now().wall)
             stored = change(store, task.id, guarded)
-            self._offer(stored)
+            self._offer(stored, store)
             if judged and stored.record.status is TaskStatus.FAILED:
                 self._keep(store, stored.record)
                 self._metrics.add(Metric.FAILED)

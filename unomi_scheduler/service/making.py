@@ -39,7 +39,7 @@ class Making(Changing):
         self._creation = Creation(
             clock=wiring.clock,
             metrics=wiring.metrics,
-            offer=lambda stored: wiring.node.offer(stored),  # noqa: PLW0108 - the node is made at its first use
+            offer=lambda stored, store: wiring.node.offer(stored, store, created=True),
             near=lambda task_id: wiring.node.memory_get(task_id) is not None,
             dependents=self._dependents,
         )

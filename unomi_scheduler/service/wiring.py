@@ -63,13 +63,12 @@ class Wiring:
 
     def renew_node(self) -> None:
         """
-        Take a new node in the place of one that was stopped; memory tasks go over to it.
+        Take a new node in the place of one that was stopped, which passes on what it has left.
         """
         with self.lock:
-            tasks = self.node.memory_tasks()
+            former = self.node
             self._node = self._make_node()
-            for task in tasks:
-                self._node.memory_put(task)
+            former.pass_on(self._node)
 
     def advertise(self, address: str | None) -> None:
         """

@@ -86,6 +86,11 @@ class Checks:
         for one in task.history:
             if (name := row_id(task, one)) not in known:
                 self.entries[name] = (task.id, self.now)
+        if before.status is TaskStatus.RUNNING and task.claim_id != before.claim_id and before.history:
+            # A claim that is given back takes along what it had noted: no run began.
+            noted, left = before.history[-1], {row_id(task, one) for one in task.history}
+            if noted.get("status") == "RESUMED" and row_id(before, noted) not in left:
+                self.entries.pop(row_id(before, noted), None)
 
     def rowless(self, rows: Container[str], *, until: int) -> dict[str, tuple[str, int]]:
         """

@@ -291,3 +291,15 @@ def test_rows_are_of_an_id() -> None:
     task = make_task(id="one", history=tuple(TEN), history_flushed=7)
 
     assert 0 == moved(task, "two", "index/one#1.1").history_flushed
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "CRASHED", "SCHEDULED"])
+def test_a_task_for_all_nodes_has_turns_after_its_adoption(status: str) -> None:
+    """
+    The original writes no date while a node of it runs the task, and that run may have been broken off.
+    """
+    bench = Bench()
+    plant(bench.store, original("every", runOnAllNodes=True, period=1_000, status=status, nextScheduledExecution=None))
+    bench.pass_time(5_000, 50)
+
+    assert ["every@node-b"] == [one.task.id for one in bench.starts()]

@@ -15,9 +15,10 @@ from ..model import Page, Stored, Task
 from ..ports import Write
 from ..rules import everywhere as rules
 from ..rules.everywhere import Care
+from ..rules.lifecycle import ENDED
 from .board import Board
 from .commits import Change, replace_write
-from .everywhere import Everywhere
+from .everywhere import Everywhere, Place
 from .membership import Membership
 from .messages import AskRecords, AskTasks
 
@@ -105,13 +106,19 @@ class Records:
     def _conclude(self, records: Sequence[Task], now: Instant) -> None:
         for place in list(self.everywhere.places.values()):
             definition = place.definition.record
-            of = [one for one in records if one.all_nodes_of == definition.id]
-            done = of and all(one.status in rules.ENDED for one in of)
+            of = _with_own(place, [one for one in records if one.all_nodes_of == definition.id])
+            done = of and all(one.status in ENDED for one in of)
             if done and rules.conclusion_due(definition, now=now.wall) and not self._busy(definition):
                 self.board.commits.submit(Conclude(self.board, place.definition, of))
 
     def _busy(self, definition: Task) -> bool:
         return self.board.busy(definition.id)
+
+
+def _with_own(place: Place, records: list[Task]) -> list[Task]:
+    # This node's own may have been purged since: what is kept for no time at all says how it went all the same.
+    own = place.record.record if place.record is not None else None
+    return records if own is None or own.id in {one.id for one in records} else [*records, own]
 
 
 def _keys(record: Task) -> list[tuple[str, str]]:

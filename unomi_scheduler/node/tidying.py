@@ -14,6 +14,7 @@ from ..ports import Action, Write
 from ..rules import everywhere as rules
 from ..rules import requests
 from ..rules.everywhere import Advice, Care
+from ..rules.lifecycle import ENDED
 from .commits import Change, replace_write
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Tidy(Change):
                 return Write(Action.DELETE, record, stored.version)
             marked = requests.mark_deleted(record, now=now.wall, node_id=node_id)
             return None if record.delete_requested else replace_write(marked, stored)
-        if record.status in rules.ENDED:
+        if record.status in ENDED:
             return None
         if self._advice.care is Care.CANCEL:
             return replace_write(requests.cancel(record, now=now.wall, node_id=node_id), stored)

@@ -11,7 +11,8 @@ from ..clock import Instant
 from ..model import Stored, Task, TaskStatus
 from ..ports import Found, Write
 from ..rules import dependencies
-from ..rules.dependencies import ENDED, MANY, Judgement, Readiness, awaited
+from ..rules.dependencies import MANY, Judgement, Readiness, awaited
+from ..rules.lifecycle import ENDED
 from ..stores.reading import told
 from .board import Board
 from .commits import Change, replace_write

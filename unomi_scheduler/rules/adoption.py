@@ -45,12 +45,15 @@ def landed(task: Task, *, now: int, found_by: str) -> Task:
     if task.status is TaskStatus.RUNNING:
         return task
     free = evolve(task, **UNOWNED)
-    if task.status is not TaskStatus.SCHEDULED or task.run_requests:
-        return free
-    if _exhausted(task):
+    scheduled = task.status is TaskStatus.SCHEDULED and not task.run_requests
+    if scheduled and _exhausted(task):
         # The original leaves a single run without retries SCHEDULED for ever (contract section 7).
         return advance(free, TaskStatus.CRASHED, TaskStatus.FAILED)
-    return free if task.next_scheduled_execution is not None else evolve(free, next_scheduled_execution=_due(task, now))
+    # The turns of a definition for all nodes count from its date, also of one that was broken off.
+    dated = scheduled or (task.everywhere and task.status is TaskStatus.CRASHED)
+    if not dated or task.next_scheduled_execution is not None:
+        return free
+    return evolve(free, next_scheduled_execution=_due(task, now))
 
 
 def notes_crash(task: Task) -> bool:

@@ -16,7 +16,6 @@ from .lifecycle import advance
 MANY = "*"
 """Stands for the ids of dependents where there are too many to name: whoever ends the task searches for them."""
 MOST_DEPENDENTS = 100
-ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
 
 
 class Readiness(Enum):

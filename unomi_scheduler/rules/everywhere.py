@@ -18,7 +18,7 @@ from ..model import Task, TaskStatus
 from ..timestamps import from_iso
 from . import history
 from .claims import UNOWNED
-from .lifecycle import advance
+from .lifecycle import ENDED, advance
 from .validation import ID_LIMIT
 
 COPIED = ("task_type", "parameters", "max_retries", "retry_delay", "max_crashes", "keep_checkpoint", "system_task")
@@ -29,7 +29,6 @@ ABSENCE = 600_000
 """Milliseconds after which a broken-off run without a next period is given up when its node does not come back."""
 KEEP_ABSENT = 86_400_000
 """Milliseconds for which the last outcome of a node that is gone stays visible."""
-ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
 
 
 def record_id(definition_id: str, node_id: str) -> str:
@@ -115,6 +114,13 @@ def in_progress(record: Task) -> bool:
     if record.status is not TaskStatus.SCHEDULED:
         return True
     return bool(record.failure_count or record.run_requests or record.resume_requested)
+
+
+def left_open(record: Task) -> bool:
+    """
+    Tell whether a record has not ended, though no run of it is under way.
+    """
+    return record.status not in (TaskStatus.RUNNING, *ENDED) and record.owner_incarnation is None
 
 
 def admitted(record: Task, definition: Task, *, now: int) -> bool:

@@ -23,6 +23,9 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
 }
 """From each state, the states that one edge leads to (contract section 2, P19)."""
 
+ENDED = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED})
+"""What a task stays in by itself: nothing more is due."""
+
 
 def allows(current: TaskStatus, target: TaskStatus) -> bool:
     """

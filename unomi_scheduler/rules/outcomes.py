@@ -90,6 +90,10 @@ def crash(task: Task, *, now: int, found_by: str, reason: str, counted: bool = T
     text = history.clipped(reason)
     if over:
         text = history.clipped(f"{reason} ({crashes} crashes in a row, limit {task.max_crashes})")
+    due = task.next_scheduled_execution
+    if task.everywhere and due is None:
+        # Nobody ever claims it: its turns count from its date, and others write none while one of them runs it.
+        due = now
     added = history.entry(
         task,
         history.CRASHED,
@@ -113,4 +117,5 @@ def crash(task: Task, *, now: int, found_by: str, reason: str, counted: bool = T
         last_execution_date=now if over else task.last_execution_date,
         last_error=text,
         crash_count=crashes,
+        next_scheduled_execution=due,
     )

@@ -13,8 +13,9 @@ from ..metrics import Metric
 from ..model import Task, TaskStatus
 from ..ports import TaskStore
 from ..rules import requests
-from ..rules.everywhere import ENDED
+from ..rules.dependencies import MANY
 from ..rules.history import flushed_of
+from ..rules.lifecycle import ENDED
 from . import edits
 from .definitions import checked, edit_values
 from .dependents import Dependents
@@ -278,4 +279,10 @@ def _edited(task: Task, values: dict[str, Any], now: int) -> Task:
     changed = checked(requests.edit(task, now=now, **values))
     if changed.status is TaskStatus.CANCELLED and changed.enabled:
         raise InvalidTransition(task.id, task.status, "enabled")
+    if changed.everywhere and changed.periodic and task.dependents and not task.periodic:
+        waiting = "other tasks wait" if MANY in task.dependents else f"{', '.join(task.dependents)} may wait"
+        raise InvalidTask(
+            f"Invalid period: expected none for {task.id}, as {waiting} for it and it would never be done; "
+            "cancel those, or schedule another task for all nodes"
+        )
     return changed

@@ -15,6 +15,7 @@ from tests.factories import NOW, make_heartbeat, make_task
 from unomi_scheduler.errors import StoreRefused, StoreUnavailable
 from unomi_scheduler.model import Stored, Task, TaskStatus, Version, evolve
 from unomi_scheduler.node import messages as m
+from unomi_scheduler.node.everywhere import CONFIRM, PURPOSE
 from unomi_scheduler.node.runs import ExecutorInfo, Failed, Interrupted, Pool, RunEnded, Signal, Succeeded, TellRun
 from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, Write
 from unomi_scheduler.rules import requests
@@ -262,6 +263,21 @@ def test_without_a_period_it_runs_once_and_ends(bench: Bench) -> None:
     assert (ended.status, ended.success_count) == (_S.COMPLETED, 1)
 
 
+def test_it_ends_though_its_records_are_purged_at_once(bench: Bench) -> None:
+    """
+    Where what has completed is kept for no time at all.
+    """
+    bench.put(definition(period=0))
+    play(bench, 3_000, step=50)
+    stored = bench.store.tasks([RECORD])[0]
+    assert stored is not None
+    bench.store.write([Write(Action.DELETE, bench.task(RECORD), stored.version)])
+    play(bench, 65_000, step=500)
+    ended = bench.task("everyone")
+
+    assert (ended.status, ended.success_count) == (_S.COMPLETED, 1)
+
+
 def test_a_request_to_run_now_is_a_turn_of_each_node(bench: Bench) -> None:
     """
     Beside the schedule, which does not move; once, however long the request stands.
@@ -307,6 +323,44 @@ def test_targets_restrict_it() -> None:
 
     assert [one.task.all_nodes_of for one in named.starts()] == ["everyone"]
     assert [one.task.all_nodes_of for one in tagged.starts()] == ["tagged"]
+
+
+def test_what_is_left_on_a_node_that_is_not_named_any_more_ends(bench: Bench) -> None:
+    """
+    It was to be tried again there; who asks for it is told why it is not, and no read is made for it any more.
+    """
+    bench.put(definition(on_nodes=("node-b", "node-c"), max_retries=3, retry_delay=4_000))
+    bench.pass_time(1_200)
+    end_runs(bench, Failed("no"))
+    change(bench, "everyone", lambda task: evolve(task, on_nodes=("node-c",)))
+    bench.pass_time(10_000, 100)
+    record, before = bench.task(RECORD), _reads(bench)
+    bench.pass_time(30_000, 100)
+
+    assert (record.status, record.last_error) == (_S.FAILED, "the task names other nodes now")
+    assert _reads(bench) == before
+
+
+def test_a_retry_of_a_disabled_definition_costs_nothing_and_comes_later(bench: Bench) -> None:
+    """
+    It rests until the definition may run again.
+    """
+    bench.put(definition(max_retries=3, retry_delay=4_000, period=600_000))
+    bench.pass_time(1_200)
+    end_runs(bench, Failed("no"))
+    change(bench, "everyone", lambda task: evolve(task, enabled=False))
+    bench.pass_time(10_000, 100)
+    before = _reads(bench)
+    bench.pass_time(30_000, 100)
+    after, runs = _reads(bench), len(bench.starts())
+    change(bench, "everyone", lambda task: evolve(task, enabled=True))
+    bench.pass_time(5_000, 100)
+
+    assert (after - before, runs, len(bench.starts())) == (0, 1, 2)
+
+
+def _reads(bench: Bench) -> int:
+    return sum(query.purpose == PURPOSE for query in bench.asked(m.AskTasks))
 
 
 def test_a_node_that_is_no_executor_node_runs_it_and_nothing_else() -> None:
@@ -414,6 +468,44 @@ def test_a_cancelled_record_costs_one_period(bench: Bench) -> None:
     assert periods(bench)[:2] == [0, 1]
     assert bench.task(RECORD).success_count >= 1
     assert bench.task(RECORD).creation_date > first.creation_date
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("lost", [False, True])
+def test_no_turn_begins_where_the_record_tells_of_the_end_first(bench: Bench, deleted: bool, lost: bool) -> None:  # noqa: FBT001 - parameters of the test
+    """
+    Its definition was cancelled or deleted a moment before, and this node did not hear of that. The read that it makes
+    before a new record may fail, and is made again.
+    """
+    bench.put(definition(period=200))
+    bench.pass_time(1_100)
+    bench.hold = lambda command: isinstance(command, m.Ask) and isinstance(command.query, m.AskDue)
+    if deleted:
+        stored = bench.store.tasks(["everyone"])[0]
+        assert stored is not None
+        bench.store.write([Write(Action.DELETE, stored.record, stored.version)])
+    else:
+        change(bench, "everyone", lambda task: requests.cancel(task, now=bench.clock.wall, node_id="user"))
+    rule = requests.mark_deleted if deleted else requests.cancel
+    cancelled = change(bench, RECORD, lambda task: rule(task, now=bench.clock.wall, node_id="user"))
+    bench.post(m.Offered(cancelled))
+    end_runs(bench, Interrupted("told"))
+    if lost:
+        hold = bench.hold
+        bench.hold = lambda command: hold(command) or _confirms(command)
+        bench.pass_time(300)
+        bench.hold = hold
+        for command, sent in [one for one in bench.held if _confirms(one[0])]:
+            assert isinstance(command, m.Ask)
+            bench.post(m.Answered(command.query, sent, error=StoreUnavailable("no answer")))
+    play(bench, 1_000)
+
+    assert len(bench.starts()) == 1
+    assert bool(lost) == any(_confirms(command) for command, _ in bench.held)
+
+
+def _confirms(command: m.Command) -> bool:
+    return isinstance(command, m.Ask) and isinstance(command.query, m.AskTasks) and command.query.purpose == CONFIRM
 
 
 def test_a_record_that_was_purged_is_made_anew(bench: Bench) -> None:

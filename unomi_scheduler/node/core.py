@@ -21,8 +21,8 @@ from .commits import Change, Commits
 from .complaints import and_more
 from .dependents import PURPOSE as DEPENDENTS
 from .discovery import Discovery
+from .everywhere import CONFIRM, Everywhere
 from .everywhere import PURPOSE as EVERYWHERE
-from .everywhere import Everywhere
 from .exclusive import Lanes
 from .leaving import Leaving
 from .local import Locals
@@ -123,6 +123,7 @@ class Core:
             "lane": self.lanes.checked,
             "check": self._checked,
             EVERYWHERE: self.everywhere.read,
+            CONFIRM: self.everywhere.confirmed,
             "records": self.records.read,
         }
         """Who takes tasks that were read, by the purpose of the question; any other settles writes."""
@@ -340,7 +341,7 @@ class Core:
     def _tasks_unread(self, query: AskTasks, now: Instant) -> None:
         if query.purpose == DEPENDENTS:
             self.locals.dependents.unread()
-        elif query.purpose == EVERYWHERE:
+        elif query.purpose in (EVERYWHERE, CONFIRM):
             self.everywhere.failed(query.ids)
         elif query.purpose in ("dependencies", "dependents"):
             self.waiting.unread(query, now)

@@ -34,7 +34,9 @@ FAR = 1 << 62
 SOON, AGAIN = 20, 250
 """Milliseconds before a turn is tried again: for want of a free slot or while a write is under way, and after a lost
 claim."""
-PURPOSE = "everywhere"
+REST = 60_000
+"""Milliseconds after which a definition that gives this node nothing to do is read again for the sake of its record."""
+PURPOSE, CONFIRM = "everywhere", "definition"
 SKIPPED = "tasks.periods.skipped"
 
 
@@ -48,8 +50,8 @@ class Place:
     """
 
     __slots__ = (
-        "asked", "blocked", "definition", "former", "known", "last", "not_before", "record", "record_id", "removing",
-        "since", "wake",
+        "asked", "blocked", "confirmed", "confirming", "definition", "former", "known", "last", "not_before", "record",
+        "record_id", "removing", "since", "wake",
     )  # fmt: skip
 
     def __init__(self, definition: Stored[Task], record_id: str, since: int) -> None:
@@ -62,6 +64,8 @@ class Place:
         self.blocked = False
         self.last: int | None = None
         self.former: int | None = None
+        self.confirming: int | None = None
+        self.confirmed: int | None = None
         self.not_before = 0
         self.removing: int | None = None
         self.wake = 0
@@ -93,6 +97,8 @@ class Everywhere:
         self._own: set[str] = set()
         self._finished: set[str] = set()
         self._doubted: set[str] = set()
+        self._unsure: set[str] = set()
+        self._resting: dict[str, int] = {}
         self._untidy: dict[str, Untidy] = {}
         self._wake = FAR
         self._boot = 0
@@ -135,18 +141,22 @@ class Everywhere:
             since = definition.creation_date if definition.id in self._own else self._able[definition.task_type]
             place = Place(stored, rules.record_id(definition.id, self.board.options.node_id), since)
             self.places[definition.id] = self._records[place.record_id] = place
+            self._resting.pop(definition.id, None)
         elif stored.version.newer_than(place.definition.version):
             place.definition = stored
         self._look(place)
 
     def _for_this_node(self, definition: Task) -> bool:
-        options = self.board.options
         return (
             definition.everywhere
             and due_at(definition) is not None
             and definition.task_type in self.board.executors
-            and targets(definition, node_id=options.node_id, tags=options.tags)
+            and self._named(definition)
         )
+
+    def _named(self, definition: Task) -> bool:
+        options = self.board.options
+        return targets(definition, node_id=options.node_id, tags=options.tags)
 
     def swept(self, found: Iterable[str]) -> None:
         """
@@ -183,7 +193,8 @@ class Everywhere:
             return record.id == place.record_id and rules.admitted(record, place.definition.record, now=now)
         if definition_id in self._finished:
             return True
-        self._doubted.add(definition_id)
+        if now >= self._resting.get(definition_id, 0):
+            self._doubted.add(definition_id)
         return False
 
     def tidy(
@@ -234,7 +245,22 @@ class Everywhere:
                 place.asked = True
                 ids.add(place.record_id)
         self._doubted.clear()
-        return [AskTasks(tuple(sorted(ids)), purpose=PURPOSE)] if ids else []
+        confirm = [AskTasks((one, rules.record_id(one, node_id)), purpose=CONFIRM) for one in sorted(self._unsure)]
+        self._unsure.clear()
+        return [*confirm, *([AskTasks(tuple(sorted(ids)), purpose=PURPOSE)] if ids else [])]
+
+    def confirmed(self, ids: Sequence[str], answers: Sequence[Any], now: Instant) -> None:
+        """
+        Take a definition that was read for the sake of one turn, and this node's record.
+        """
+        place = self.places.get(ids[0])
+        if place is not None:
+            turn, place.confirming = place.confirming, None
+            # What is in quarantine confirms nothing; one that is gone, or not for this node, takes the place along.
+            known = answers[0] is None or isinstance(answers[0].record, Task)
+            place.confirmed = turn if known else None
+            self._look(place)
+        self.read(ids, answers, now)
 
     def read(self, ids: Sequence[str], answers: Sequence[Any], now: Instant) -> None:
         """
@@ -263,8 +289,8 @@ class Everywhere:
         """
         for name in ids:
             place = self._records.get(name)
-            if place is not None and place.asked:
-                place.asked = False
+            if place is not None and (place.asked or place.confirming is not None):
+                place.asked, place.confirming = False, None
                 self._pause(place)
 
     def _judge(self, name: str, definition: Stored[Task] | None, record: Stored[Task] | None, now: int) -> None:
@@ -274,14 +300,19 @@ class Everywhere:
         place = self.places.get(name)
         if place is not None:
             self._forget(place)
+        self._resting[name] = now + REST
         task = definition.record if definition is not None else None
         gone = task is None or not task.everywhere or task.delete_requested
         if not gone and task is not None and task.status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
             self._finished.add(name)
         cancelled = task is not None and task.status is TaskStatus.CANCELLED
-        if (gone or cancelled) and record is not None and record.record.all_nodes_of == name:
+        if record is None or record.record.all_nodes_of != name:
+            return
+        if gone or cancelled:
             self._finished.discard(name)
             self.tidy(record, Advice(Care.REMOVE if gone else Care.CANCEL))
+        elif task is not None and not self._named(task) and rules.left_open(record.record):
+            self.tidy(record, Advice(Care.CLOSE, "the task names other nodes now"))
 
     def _take(self, place: Place, stored: Stored[Task] | None, now: Instant) -> None:
         definition_id = place.definition.record.id
@@ -339,13 +370,28 @@ class Everywhere:
         if self._busy(place.record_id) or room(pool) <= 0:
             # A body that has returned leaves its record in a moment: then the turn begins at once.
             return min(now.wall + SOON, following)
-        if place.record is not None and place.record.record.status is TaskStatus.CANCELLED:
+        return self._take_turn(place, turn, pool, now)
+
+    def _take_turn(self, place: Place, turn: int, pool: Pool, now: Instant) -> int:
+        if self._doubtful(place) and place.confirmed != turn:
+            self._confirm(place, turn)
+        elif place.record is not None and place.record.record.status is TaskStatus.CANCELLED:
             self._renew(place, place.record, now)
-            following = now.wall + AGAIN
         else:
             self._begin(place, turn, pool, now)
-            following = FAR
-        return following
+            return FAR
+        return now.wall + AGAIN
+
+    def _doubtful(self, place: Place) -> bool:
+        # Whoever cancels or deletes a definition does the same to its records next, which this node may hear of first.
+        if place.record is None:
+            return place.last is not None
+        return place.record.record.status is TaskStatus.CANCELLED
+
+    def _confirm(self, place: Place, turn: int) -> None:
+        if place.confirming is None:
+            place.confirming = turn
+            self._unsure.add(place.definition.record.id)
 
     def _renew(self, place: Place, record: Stored[Task], now: Instant) -> None:
         # There is no way out of CANCELLED: the turn has a new record.

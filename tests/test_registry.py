@@ -58,25 +58,25 @@ async def _nothing_async() -> None:
     pass
 
 
-def test_lookup_returns_what_was_registered() -> None:
+def test_the_executors_are_what_was_registered() -> None:
     """
     The very object is found by its type.
     """
     registry, executor = Registry(), make_sync()
     registry.register(executor)
 
-    assert executor is registry.lookup("sync")
+    assert executor is registry.executors()["sync"]
 
 
-@pytest.mark.parametrize("task_type", [None, "unknown", ""])
-def test_lookup_of_an_unknown_type_is_none(task_type: str | None) -> None:
+@pytest.mark.parametrize("task_type", ["unknown", ""])
+def test_an_unknown_type_has_no_body(task_type: str) -> None:
     """
-    None, an unknown and a blank type have no executor.
+    An unknown and a blank type have no executor.
     """
     registry = Registry()
     registry.register(make_sync())
 
-    assert registry.lookup(task_type) is None
+    assert registry.body(task_type) is None
 
 
 @pytest.mark.parametrize("task_type", [None, "", "  ", 7])
@@ -109,7 +109,7 @@ def test_the_last_executor_of_a_type_counts(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.WARNING):
         registry.register(second)
 
-    assert second is registry.lookup("sync")
+    assert second is registry.executors()["sync"]
     assert [("executor_replaced", "sync")] == [(vars(one)["action"], vars(one)["task_type"]) for one in caplog.records]
 
 
@@ -146,7 +146,7 @@ def test_unregister_forgets_the_executor() -> None:
     registry.unregister(executor)
     registry.unregister(executor)
 
-    assert registry.lookup("sync") is None
+    assert "sync" not in registry.executors()
     assert registry.info("sync") is None
 
 
@@ -159,7 +159,7 @@ def test_unregister_leaves_a_successor_of_the_same_type() -> None:
     registry.register(second)
     registry.unregister(first)
 
-    assert second is registry.lookup("sync")
+    assert second is registry.executors()["sync"]
 
 
 def test_unregister_none_is_ignored() -> None:

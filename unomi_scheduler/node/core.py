@@ -6,7 +6,8 @@ or I/O.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -73,6 +74,12 @@ MOST_CLAIMS = 800
 UNPLACED_PAGE = 500
 ADOPT_AGAIN = 1_000
 """Milliseconds between two pages of documents that others wrote."""
+SETTLE: Mapping[type, Callable[[tuple[str, ...]], object]] = {
+    Task: AskTasks,
+    Slot: AskSlots,
+    Heartbeat: partial(AskHeartbeats, purpose="settle"),
+}
+"""By what question a document is read whose write met a conflict or had no answer."""
 LOOK_AGAIN = 20
 """Milliseconds before a duty that could not be done is tried again."""
 
@@ -413,10 +420,10 @@ class Core:
         self.board.commands.extend(Ask(query) for query in queries if query is not None)
 
     def _questions(self, now: Instant) -> None:
-        for kind, question in ((Task, AskTasks), (Slot, AskSlots), (Heartbeat, AskHeartbeats)):
+        for kind, question in SETTLE.items():
             ids = self.commits.to_read(kind)
             if ids:
-                self._ask(question(ids, purpose="settle"))
+                self._ask(question(ids))
         self._ask(*self.waiting.ask(now))
         if self.leaving.begun:
             return

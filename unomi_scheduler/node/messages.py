@@ -63,7 +63,6 @@ class AskSlots:
     """
 
     types: tuple[str, ...] | None = None
-    purpose: str = "settle"
     fresh: bool = False
 
 

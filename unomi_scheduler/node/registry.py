@@ -77,13 +77,6 @@ class Registry:
         if found:
             self._changed()
 
-    def lookup(self, task_type: str | None) -> Executor | FunctionExecutor | None:
-        """
-        Return the executor of a type as it was registered, or None.
-        """
-        entry = self._entries.get(task_type) if task_type is not None else None
-        return entry.given if entry else None
-
     def body(self, task_type: str) -> FunctionExecutor | ObjectExecutor | None:
         """
         Return what the workers call for a type, or None.

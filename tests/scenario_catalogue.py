@@ -88,7 +88,7 @@ SCENARIOS = (
         "REG1",
         "register, look up, replace, forget, clear, read-only views, wrong executors",
         (
-            "test_lookup_returns_what_was_registered", "test_lookup_of_an_unknown_type_is_none",
+            "test_the_executors_are_what_was_registered", "test_an_unknown_type_has_no_body",
             "test_a_type_must_be_a_text_that_is_not_blank", "test_none_is_no_executor",
             "test_the_last_executor_of_a_type_counts", "test_unregister_forgets_the_executor",
             "test_unregister_leaves_a_successor_of_the_same_type", "test_unregister_none_is_ignored",

@@ -185,6 +185,22 @@ def test_the_process_that_scheduled_it_takes_part_from_the_beginning() -> None:
     assert len(bench.starts()) == 1
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_what_was_scheduled_before_the_node_came_is_read(cancelled: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """
+    It takes part from the beginning, unless the definition has ended by now.
+    """
+    bench = Bench()
+    bench.put(definition(period=0, next_scheduled_execution=NOW - 500, creation_date=NOW - 500))
+    if cancelled:
+        change(bench, "everyone", lambda task: requests.cancel(task, now=NOW, node_id="user"))
+    bench.hold = lambda command: isinstance(command, m.Ask) and isinstance(command.query, m.AskDue)
+    bench.post(m.ScheduledBefore(("everyone", "never-written")))
+    play(bench, 500)
+
+    assert len(bench.starts()) == (0 if cancelled else 1)
+
+
 def test_an_edit_does_not_make_a_definition_this_process_s_own() -> None:
     """
     Whoever changes one in the middle of a period waits for the next like all others.

@@ -28,6 +28,7 @@ from .messages import (
     LeftBehind,
     Offered,
     Rejoined,
+    ScheduledBefore,
     Stopped,
     StopRequested,
     StoreBound,
@@ -99,7 +100,7 @@ class Cores:
             return [core for core in self.former.values() if not core.leaving.begun]
         if isinstance(event, StopRequested | ExecutorsChanged):
             return [*self.former.values(), self.current]
-        if isinstance(event, Committed | Flushed | Answered | Rejoined | Offered):
+        if isinstance(event, Committed | Flushed | Answered | Rejoined | Offered | ScheduledBefore):
             core = self.of(event.binding)
             return [] if core is None or event.binding == UNBOUND else [core]
         if isinstance(event, RunEnded | RunReported):

@@ -127,6 +127,13 @@ class Everywhere:
         if task.everywhere:
             self._own.add(task.id)
 
+    def scheduled_before(self, definition_ids: Iterable[str]) -> None:
+        """
+        Take definitions that this process has scheduled a while ago: they are read, as they may have ended since.
+        """
+        self._own.update(definition_ids)
+        self._doubted.update(definition_ids)
+
     def note(self, stored: Stored[Task]) -> None:
         """
         Take a definition as it was found or written.

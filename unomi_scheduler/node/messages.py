@@ -275,6 +275,17 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduledBefore:
+    """
+    Event: this process scheduled these definitions for all nodes before its node worked in their store; how they stand
+    by now is to be read.
+    """
+
+    ids: tuple[str, ...]
+    binding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutorsChanged:
     """
     Event: the registered executors, by type.
@@ -355,6 +366,7 @@ Event = (
     | Flushed
     | Answered
     | Offered
+    | ScheduledBefore
     | ExecutorsChanged
     | TimerFired
     | MemoryChanged

@@ -19,7 +19,7 @@ class Offers:
     Takes each hint to the core that works in the task's own store, never to another's. Safe from any thread.
 
     Of a definition for all nodes the process that scheduled it takes part from the first period, also when its node
-    works in that store only later: so such a one is kept until then. All else a search finds.
+    works in that store only later: so the id of such a one is kept until then. All else a search finds.
     """
 
     def __init__(self, bindings: Bindings, post: Callable[[m.Event], object]) -> None:
@@ -27,7 +27,7 @@ class Offers:
         self._post = post
         self._lock = Lock()
         self._entered: int | None = None
-        self._kept: dict[str, tuple[TaskStore, Stored[Task]]] = {}
+        self._kept: dict[str, TaskStore] = {}
 
     def offer(self, stored: Stored[Task], store: TaskStore, *, created: bool = False) -> None:
         """
@@ -37,14 +37,8 @@ class Offers:
             numbers = self._bindings.of_store(store)
             for number in numbers:
                 self._post(m.Offered(stored, created=created, binding=number))
-            if self._entered not in numbers:
-                self._keep(stored, store, created=created)
-
-    def _keep(self, stored: Stored[Task], store: TaskStore, *, created: bool) -> None:
-        task = stored.record
-        former = self._kept.get(task.id)
-        if task.everywhere and (created or (former is not None and former[0] is store)):
-            self._kept[task.id] = store, stored
+            if created and stored.record.everywhere and self._entered not in numbers:
+                self._kept[stored.record.id] = store
 
     def entered(self, binding: Binding) -> None:
         """
@@ -52,9 +46,11 @@ class Offers:
         """
         with self._lock:
             self._entered = binding.number
-            for stored in [one for store, one in self._kept.values() if store is binding.store]:
-                del self._kept[stored.record.id]
-                self._post(m.Offered(stored, created=True, binding=binding.number))
+            ids = tuple(name for name, store in self._kept.items() if store is binding.store)
+            for name in ids:
+                del self._kept[name]
+            if ids:
+                self._post(m.ScheduledBefore(ids, binding=binding.number))
 
     def left(self) -> None:
         """

@@ -17,7 +17,7 @@ from unomi_scheduler.model import HISTORY_LIMIT, HistoryRow, Stored, Task, TaskS
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node import outbox as module
 from unomi_scheduler.node.holds import PATIENCE
-from unomi_scheduler.node.outbox import FLUSH_EVERY
+from unomi_scheduler.node.outbox import BUSY, FLUSH_EVERY
 from unomi_scheduler.node.runs import ExecutorInfo, Failed, Pool, RunEnded, Succeeded
 from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, Write
 from unomi_scheduler.rules import outcomes, requests
@@ -153,6 +153,39 @@ class TestFlush:
         bench.pass_time(FLUSH_EVERY + 100)
 
         assert flushes == [30]
+
+    def test_rows_give_way_to_a_burst_of_runs(self) -> None:
+        """
+        The store has better to do; once it is quiet they go, all at once.
+        """
+        bench = Bench()
+        bench.put(*(make_due_task() for _ in range(2 * BUSY)))
+        end_all(bench, 2 * BUSY)
+        bench.pass_time(FLUSH_EVERY)
+        in_the_burst = len(bench.core.board.outbox)
+        bench.pass_time(FLUSH_EVERY)
+
+        assert in_the_burst == 2 * BUSY
+        assert bench.core.board.outbox.clean
+
+    def test_rows_do_not_wait_for_ever_for_a_quiet_moment(self) -> None:
+        """
+        Runs that come without an end have their rows after some seconds.
+        """
+        bench = Bench()
+        flushed: list[int] = []
+        bench.flush_fault = lambda _: flushed.append(bench.clock.now().boot)
+        began = bench.clock.now().boot
+        bench.core.board.slots = dict.fromkeys(Pool, 20)
+        bench.put(*(make_due_task() for _ in range(9_000)))
+        while not flushed:
+            assert bench.clock.now().boot - began <= module.PATIENCE + 2 * FLUSH_EVERY
+            bench.pass_time(20)
+            going = [one for one in bench.core.running if one.ended is None and one.started]
+            for one in going[: BUSY // 40]:
+                bench.post(RunEnded(claim_id=one.claim_id, verdict=Succeeded(), duration=1))
+
+        assert flushed[0] - began >= module.PATIENCE
 
     def test_every_kind_has_a_row(self) -> None:
         """

@@ -29,11 +29,17 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("unomi_scheduler.node")
 FLUSH_EVERY = 1_000
-"""Milliseconds that a row waits for others at most."""
+"""Milliseconds that a row waits for others."""
+BUSY = 500
+"""Rows that come in that time when the store has better to do: nobody waits for rows, and they wait on."""
+PATIENCE = 10_000
+"""Milliseconds that rows wait for a busy time to end, at most."""
 MOST_ROWS = 1_000
 """Rows of one flush."""
 URGENT = HISTORY_LIMIT // 2
 """Rows of one task that wait for nothing more: long before an eleventh entry would drop one of them."""
+MANY_ROWS = 10_000
+"""Rows that do not wait for a busy time to end."""
 MOST_WAITING = 50_000
 """Rows kept in memory while the store takes none; what comes then stays in its document, and is looked for later."""
 KEPT_ACKS = 100_000
@@ -62,6 +68,8 @@ class Outbox:
         self._acked_before: set[int] = set()
         self._ends: dict[str, int] = {}
         self._flush_at: int | None = None
+        self._waiting_since = 0
+        self._came = 0
         self._not_before = 0
         self._failures = 0
         self._urgent = False
@@ -165,7 +173,10 @@ class Outbox:
             self._done(row)
             self._board.count("history.postponed")
             return 0
+        if not self._rows:
+            self._waiting_since, self._came = now.boot, 0
         self._rows[row.id] = row
+        self._came += 1
         if self._flush_at is None:
             self._flush_at = now.boot + FLUSH_EVERY
         return 1
@@ -211,14 +222,21 @@ class Outbox:
         self._note_since(now)
         if self._flight or not self._rows or now.boot < self._not_before:
             return []
-        ripe = self._flush_at is None or now.boot >= self._flush_at
-        if not (ripe or hurry or self._urgent or len(self._rows) >= MOST_ROWS):
+        if not (hurry or self._urgent or self._ripe(now)):
             return []
         rows = tuple(islice(self._rows.values(), MOST_ROWS))
-        self._urgent = False
         self._number += 1
         self._flight = tuple(row.id for row in rows)
         return [Flush(self._number, rows)]
+
+    def _ripe(self, now: Instant) -> bool:
+        if self._flush_at is not None and now.boot < self._flush_at:
+            return False
+        came, self._came = self._came, 0
+        if came < BUSY or len(self._rows) >= MANY_ROWS or now.boot - self._waiting_since >= PATIENCE:
+            return True
+        self._flush_at = now.boot + FLUSH_EVERY
+        return False
 
     def _note_since(self, now: Instant) -> None:
         if self._enabled:
@@ -231,8 +249,7 @@ class Outbox:
         """
         if not self._rows or self._flight:
             return None
-        at_once = self._urgent or len(self._rows) >= MOST_ROWS
-        return max(self._not_before, 0 if at_once or self._flush_at is None else self._flush_at)
+        return max(self._not_before, 0 if self._urgent or self._flush_at is None else self._flush_at)
 
     def flushed(self, event: Flushed, now: Instant) -> None:
         """
@@ -246,7 +263,9 @@ class Outbox:
             failure = self._acknowledge(row_id, outcome, now) or failure
         self._board.count("history.flushed", sum(one.result is Result.WRITTEN for one in event.outcomes))
         self._flight = ()
-        self._flush_at = now.boot + FLUSH_EVERY if self._rows else None
+        more = len(self._rows) >= MOST_ROWS
+        self._urgent = self._urgent and more
+        self._flush_at = now.boot + (0 if more else FLUSH_EVERY) if self._rows else None
         if len(self._acked) > KEPT_ACKS:
             self._acked_before, self._acked = self._acked, set()
         self._tell(failure, now, took=len(self._rows) < former)

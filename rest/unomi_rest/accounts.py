@@ -19,6 +19,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from unomi_scheduler import ConfigurationError, Settings
 
 ADMINISTRATOR = "ADMINISTRATOR"
+"""May do everything."""
+VIEWER = "VIEWER"
+"""May look at everything and change nothing."""
 ADMIN = "admin"
 _ALIASES = {"ROLE_UNOMI_ADMIN": ADMINISTRATOR}
 # OWASP's first choice for argon2id: 19 MiB, two passes, one lane.

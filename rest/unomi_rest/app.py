@@ -18,7 +18,16 @@ from .cors import Cors
 from .health import LiveResource, ReadyResource
 from .limits import BodyLimit, SafeHeaders
 from .raw_path import RawPath
-from .resources import TaskResource, TasksResource
+from .resources import (
+    ConfigResource,
+    ExplainResource,
+    HistoryResource,
+    ResumeResource,
+    RetryResource,
+    RunResource,
+    TaskResource,
+    TasksResource,
+)
 
 App = falcon.App[falcon.Request, falcon.Response]
 
@@ -41,6 +50,12 @@ ROUTES = (
     *HEALTH,
     Route("/cxs/tasks", TasksResource),
     Route("/cxs/tasks/{task_id}", TaskResource),
+    Route("/cxs/tasks/{task_id}/retry", RetryResource),
+    Route("/cxs/tasks/{task_id}/resume", ResumeResource),
+    Route("/cxs/tasks/{task_id}/config", ConfigResource),
+    Route("/cxs/tasks/{task_id}/run", RunResource),
+    Route("/cxs/tasks/{task_id}/history", HistoryResource),
+    Route("/cxs/tasks/{task_id}/explain", ExplainResource),
 )
 
 

@@ -19,10 +19,12 @@ import orjson
 
 from unomi_scheduler import Clock
 
-from .accounts import ADMINISTRATOR, Account, make_account
+from .accounts import ADMINISTRATOR, VIEWER, Account, make_account
 from .throttle import Throttle
 
 REMEMBERED_MILLIS = 60_000
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods that change nothing."""
 CHALLENGE = 'Basic realm="unomi-scheduler", charset="UTF-8"'
 _MOST_REMEMBERED = 1_000
 # Each check takes 19 MiB; more at once gain nothing on a small machine.
@@ -97,7 +99,7 @@ class Authentication:
     """
     The middleware: nothing but the public paths is answered to anyone who has not signed in.
 
-    A resource may name the roles of which one is needed (`roles`); without, it is ADMINISTRATOR.
+    To change something one must be ADMINISTRATOR; to look, VIEWER is enough.
     """
 
     def __init__(self, sign_in: SignIn, public_paths: Collection[str]) -> None:
@@ -122,11 +124,11 @@ class Authentication:
         self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]
     ) -> None:
         """
-        Refuse an account without a role that the resource asks for.
+        Refuse an account without a role that the method asks for.
         """
         if req.path in self._public_paths:
             return
-        needed = frozenset(getattr(resource, "roles", (ADMINISTRATOR,)))
+        needed = {ADMINISTRATOR, VIEWER} if req.method in READING else {ADMINISTRATOR}
         account: Account = req.context.account
         if not needed & account.roles:
             raise falcon.HTTPForbidden(

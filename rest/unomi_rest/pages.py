@@ -1,25 +1,28 @@
 """
-Pages and tasks as JSON.
+Pages as JSON, and answers.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import falcon
 import orjson
 
-from unomi_scheduler import Page, task_document
+from unomi_scheduler import Page
 
+T = TypeVar("T")
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
-def page_document(page: Page) -> dict[str, Any]:
+def page_document(page: Page[T], document: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
     """
-    Return the JSON document of a page; `pageSize` is the limit that was asked for.
+    Return the JSON document of a page, of which `document` makes those of its items; `pageSize` is the limit that was
+    asked for.
     """
     return {
-        "list": [task_document(task) for task in page.list],
+        "list": [document(one) for one in page.list],
         "offset": page.offset,
         "pageSize": page.page_size,
         "totalSize": page.total_size,

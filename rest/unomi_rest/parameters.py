@@ -1,11 +1,15 @@
 """
-Query parameters: read strictly, each error naming its parameter. An empty one counts as absent.
+Query parameters: each is one object that says how it is read and how it is described.
+
+They are read strictly, and each error names its parameter. An empty one counts as absent.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import falcon
 
@@ -13,9 +17,14 @@ from unomi_scheduler import TaskStatus
 
 from .problems import InvalidParameter
 
-DEFAULT_LIMIT = 50
+T = TypeVar("T")
 ALL = -1
-_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
+MOST_LISTED = 10_000
+"""How many items one page has at most."""
+DEFAULT_LIMIT = 50
+LARGEST = 2**31 - 1
+LONGEST_MILLIS = 200 * 366 * 24 * 3_600_000
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _FLAGS = {"true": True, "false": False}
 _SORT_FIELDS = {
     "creationdate": "creation_date",
@@ -28,79 +37,136 @@ _SORT_FIELDS = {
     "successcount": "success_count",
     "totalexecutioncount": "total_execution_count",
 }
+_DIRECTIONS = frozenset({"", "asc", "desc"})
 
 
-def text(req: falcon.Request, name: str) -> str | None:
+@dataclass(frozen=True, kw_only=True)
+class Parameter(Generic[T]):
     """
-    Return a parameter, None when it is absent or empty.
+    One query parameter.
 
-    Raises:
-        InvalidParameter: it is given more than once.
+    Args:
+        parse: makes the value of its text; raises ValueError where the text is not as `expected` says.
+        schema: its JSON schema.
     """
-    values = req.get_param_as_list(name) or []
-    if len(values) > 1:
-        raise InvalidParameter(name, ", ".join(values), "one value")
-    return next(iter(values), "").strip() or None
+
+    name: str
+    about: str
+    parse: Callable[[str], T]
+    expected: str
+    default: T
+    schema: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, req: falcon.Request) -> T:
+        """
+        Return the value of a request's parameter, the default when it is absent or empty.
+
+        Raises:
+            InvalidParameter: it is given more than once, or it is not as expected.
+        """
+        values = req.get_param_as_list(self.name) or []
+        if len(values) > 1:
+            raise InvalidParameter(self.name, ", ".join(values), "one value")
+        value = next(iter(values), "").strip()
+        if not value:
+            return self.default
+        try:
+            return self.parse(value)
+        except ValueError:
+            raise InvalidParameter(self.name, value, self.expected) from None
 
 
-def whole_number(req: falcon.Request, name: str, *, default: int, least: int) -> int:
+def whole_number(name: str, about: str, *, default: int, least: int = 0, most: int = LARGEST) -> Parameter[int]:
     """
-    Return a whole number that is not less than a bound.
-
-    Raises:
-        InvalidParameter: it is none, or less.
+    Return a parameter that is a whole number within bounds.
     """
-    value = text(req, name)
-    if value is None:
-        return default
-    if not _WHOLE_NUMBER.fullmatch(value) or int(value) < least:
-        raise InvalidParameter(name, value, f"a whole number of {least} or more")
-    return int(value)
+    parse, expected, schema = _within(least, most)
+    schema = schema | {"default": default}
+    return Parameter(name=name, about=about, parse=parse, expected=expected, default=default, schema=schema)
 
 
-def flag(req: falcon.Request, name: str) -> bool:
+def optional_number(name: str, about: str, *, least: int = 0, most: int = LARGEST) -> Parameter[int | None]:
+    """
+    Return a parameter that is a whole number within bounds, or None when absent.
+    """
+    parse, expected, schema = _within(least, most)
+    return Parameter(name=name, about=about, parse=parse, expected=expected, default=None, schema=schema)
+
+
+def _within(least: int, most: int) -> tuple[Callable[[str], int], str, dict[str, Any]]:
+    def parse(value: str) -> int:
+        if not _WHOLE_NUMBER.fullmatch(value) or not least <= int(value) <= most:
+            raise ValueError(value)
+        return int(value)
+
+    expected = f"a whole number of {least} or more" if most == LARGEST else f"a whole number from {least} to {most:,}"
+    return parse, expected, {"type": "integer", "minimum": least, "maximum": most}
+
+
+def flag(name: str, about: str) -> Parameter[bool]:
     """
     Return a parameter that is `true` or `false`; false when absent.
-
-    Raises:
-        InvalidParameter: it is something else.
     """
-    value = text(req, name)
-    if value is None:
-        return False
-    if value.lower() not in _FLAGS:
-        raise InvalidParameter(name, value, "true or false")
-    return _FLAGS[value.lower()]
+
+    def parse(value: str) -> bool:
+        if value.lower() not in _FLAGS:
+            raise ValueError(value)
+        return _FLAGS[value.lower()]
+
+    schema = {"type": "boolean", "default": False}
+    return Parameter(name=name, about=about, parse=parse, expected="true or false", default=False, schema=schema)
 
 
-def status(req: falcon.Request) -> TaskStatus | None:
-    """
-    Return the `status` to filter by, in any case.
-
-    Raises:
-        InvalidParameter: there is no such status.
-    """
-    value = text(req, "status")
-    if value is None:
-        return None
-    try:
-        return TaskStatus(value.upper())
-    except ValueError:
-        raise InvalidParameter("status", value, f"one of {', '.join(TaskStatus)}") from None
+def _text(value: str) -> str:
+    return value
 
 
-def sort_by(req: falcon.Request) -> str:
-    """
-    Return `sortBy` as `find_tasks` takes it. A field nobody knows sorts by creation, as the original does.
+def _status(value: str) -> TaskStatus:
+    return TaskStatus(value.upper())
 
-    Raises:
-        InvalidParameter: the direction is neither `asc` nor `desc`.
-    """
-    value = text(req, "sortBy") or "creationDate"
-    field, _, direction = value.partition(":")
-    if direction.lower() not in {"", "asc", "desc"}:
-        raise InvalidParameter("sortBy", value, "FIELD, FIELD:asc or FIELD:desc")
-    return f"{_SORT_FIELDS.get(field.strip().lower(), 'creation_date')}:{direction.lower() or 'asc'}"
+
+def _sort_by(value: str) -> str:
+    name, _, direction = value.partition(":")
+    if direction.lower() not in _DIRECTIONS:
+        raise ValueError(value)
+    return f"{_SORT_FIELDS.get(name.strip().lower(), 'creation_date')}:{direction.lower() or 'asc'}"
+
+
+STATUS = Parameter[TaskStatus | None](
+    name="status",
+    about="Only tasks in this state, in any case.",
+    parse=_status,
+    expected=f"one of {', '.join(TaskStatus)}",
+    default=None,
+    schema={"type": "string", "enum": list(TaskStatus)},
+)
+TYPE = Parameter[str | None](
+    name="type", about="Only tasks of this type.", parse=_text, expected="a task type", default=None,
+    schema={"type": "string"},
+)  # fmt: skip
+SORT_BY = Parameter[str](
+    name="sortBy",
+    about="`FIELD`, `FIELD:asc` or `FIELD:desc`; ties go by itemId, what has no value comes first ascending. A field "
+    f"that nobody knows counts as creationDate. The fields: {', '.join(sorted(_SORT_FIELDS))}, in any case.",
+    parse=_sort_by,
+    expected="FIELD, FIELD:asc or FIELD:desc",
+    default="creation_date:asc",
+    schema={"type": "string", "pattern": "^[^:]*(:([aA][sS][cC]|[dD][eE][sS][cC])?)?$", "default": "creationDate:asc"},
+)
+OFFSET = whole_number("offset", "How many items the page leaves out at its beginning.", default=0)
+LIMIT = whole_number(
+    "limit",
+    f"How many items the page has at most; -1 means all, up to {MOST_LISTED:,}.",
+    default=DEFAULT_LIMIT,
+    least=ALL,
+    most=MOST_LISTED,
+)
+RECORDS = flag("records", "List the run records of all-nodes tasks too.")
+REMOVE = flag("remove", "Remove the document instead of keeping it as CANCELLED.")
+STRICT = flag("strict", "Answer 409 where the task's state does not allow the step, instead of leaving it unchanged.")
+RESET_FAILURE_COUNT = flag("resetFailureCount", "Give the task all its retries again; without, one attempt follows.")
+MAX_RETRIES = optional_number("maxRetries", "How often a failed run is tried again.")
+RETRY_DELAY = optional_number("retryDelay", "How long (ms) before each retry.", most=LONGEST_MILLIS)
 
 
 def task_query(req: falcon.Request) -> dict[str, Any]:
@@ -108,10 +174,10 @@ def task_query(req: falcon.Request) -> dict[str, Any]:
     Return the arguments of `find_tasks` that a request asks for.
     """
     return {
-        "status": status(req),
-        "task_type": text(req, "type"),
-        "offset": whole_number(req, "offset", default=0, least=0),
-        "limit": whole_number(req, "limit", default=DEFAULT_LIMIT, least=ALL),
-        "sort_by": sort_by(req),
-        "records": flag(req, "records"),
+        "status": STATUS.of(req),
+        "task_type": TYPE.of(req),
+        "offset": OFFSET.of(req),
+        "limit": LIMIT.of(req),
+        "sort_by": SORT_BY.of(req),
+        "records": RECORDS.of(req),
     }

@@ -12,12 +12,14 @@ from falcon.testing import Result, TestClient
 
 from unomi_rest.accounts import make_account
 from unomi_rest.app import create_app
-from unomi_scheduler import Scheduler, Settings
+from unomi_scheduler import Scheduler, Settings, Task
 from unomi_scheduler.clock import Instant
+from unomi_scheduler.ports import Action, Write
 
 PASSWORD = "correct horse"
 ADMIN = make_account("admin", PASSWORD)
 GUEST = make_account("guest", PASSWORD, ())
+VIEWER = make_account("viewer", PASSWORD, ("VIEWER",))
 UNOMI = make_account("unomi", PASSWORD, ("ROLE_UNOMI_ADMIN",))
 
 
@@ -72,13 +74,25 @@ class Api:
         """
         return self.client.simulate_delete(path, headers=basic(user), **more)
 
+    def post(self, path: str, user: str = "admin", **more: Any) -> Result:
+        """
+        Post as this user.
+        """
+        return self.client.simulate_post(path, headers=basic(user), **more)
+
+    def put(self, path: str, user: str = "admin", **more: Any) -> Result:
+        """
+        Put as this user.
+        """
+        return self.client.simulate_put(path, headers=basic(user), **more)
+
 
 def make_api(scheduler: Scheduler, settings: Settings | None = None) -> Api:
     """
-    Return an application with the three users of these tests.
+    Return an application with the four users of these tests.
     """
     clock = SettableClock()
-    app = create_app(scheduler, settings or scheduler.settings, accounts=(ADMIN, GUEST, UNOMI), clock=clock)
+    app = create_app(scheduler, settings or scheduler.settings, accounts=(ADMIN, GUEST, UNOMI, VIEWER), clock=clock)
     return Api(TestClient(app), scheduler, clock)
 
 
@@ -91,3 +105,13 @@ def error(result: Result) -> tuple[int, str, str]:
     assert body["code"] == str(result.status_code)
     assert result.headers["content-type"] == "application/json"
     return result.status_code, body["error"], body["message"]
+
+
+def plant(scheduler: Scheduler, *tasks: Task) -> None:
+    """
+    Put tasks into the scheduler's store as they are, whatever state they are in.
+    """
+    store = scheduler._wiring.required_store()
+    outcomes = store.write([Write(Action.CREATE, task) for task in tasks])
+    assert {outcome.result.value for outcome in outcomes} == {"written"}
+    store.refresh()

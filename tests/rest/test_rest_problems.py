@@ -122,8 +122,11 @@ def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
     assert error(api.get(path)) == (404, "Not Found", f"Not Found: GET {path}")
 
 
-@pytest.mark.parametrize(("path", "allowed"), [("/cxs/tasks", {"GET"}), ("/cxs/tasks/x", {"GET", "DELETE"})])
-@pytest.mark.parametrize("method", ["PATCH", "POST", "PUT"])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/cxs/tasks", {"GET", "POST"}), ("/cxs/tasks/x", {"GET", "DELETE"}), ("/cxs/tasks/x/retry", {"POST"})],
+)
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
 def test_an_unknown_method_is_not_allowed(api: Api, method: str, path: str, allowed: set[str]) -> None:
     """
     The answer names those that are.

@@ -125,8 +125,9 @@ def test_a_field_nobody_knows_sorts_by_creation(filled: Api, direction: str) -> 
     ("query", "message"),
     [
         ("status=BROKEN", "status: expected one of SCHEDULED, WAITING"),
-        ("limit=-2", "limit: expected a whole number of -1 or more, got '-2'"),
-        ("limit=many", "limit: expected a whole number of -1 or more, got 'many'"),
+        ("limit=-2", "limit: expected a whole number from -1 to 10,000, got '-2'"),
+        ("limit=many", "limit: expected a whole number from -1 to 10,000, got 'many'"),
+        ("limit=10001", "limit: expected a whole number from -1 to 10,000, got '10001'"),
         ("limit=1e3", "limit: "),
         ("limit=%D9%A3", "limit: "),
         ("limit=99999999999", "limit: "),

@@ -1,0 +1,155 @@
+"""
+What requests may say in their bodies. The names are those of the task document; what is absent keeps its default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from unomi_scheduler import DependencyPolicy, TimeUnit
+
+LARGEST = 2**31 - 1
+LONGEST_MILLIS = 200 * 366 * 24 * 3_600_000
+LONGEST_ID = 512
+JSON_REF = "#/components/schemas/Json"
+
+
+def _whole(value: object) -> object:
+    # 10.0 is an integer in JSON Schema; a text or true is none.
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic reports a ValueError
+    return value
+
+
+def _flag(value: object) -> object:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")  # noqa: TRY004 - pydantic reports a ValueError
+    return value
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("expected a text")  # noqa: TRY004 - pydantic reports a ValueError
+    return value
+
+
+def _nothing() -> Any:
+    # Nobody sees it: what was not said is not asked for.
+    return None
+
+
+Whole = BeforeValidator(_whole)
+Count = Annotated[int, Whole, Field(ge=0, le=LARGEST)]
+Amount = Annotated[int, Whole, Field(ge=0, le=2**63 - 1)]
+Millis = Annotated[int, Whole, Field(ge=0, le=LONGEST_MILLIS)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"\S")]
+Ids = Annotated[list[Id], Field(max_length=1_000)]
+Json = Annotated[Any, WithJsonSchema({"$ref": JSON_REF})]
+JsonObject = dict[str, Json]
+Moment = Annotated[AwareDatetime, BeforeValidator(_text)]
+
+
+class Body(BaseModel):
+    """
+    A body: camelCase, and nothing that is not named here.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+    def said(self) -> dict[str, Any]:
+        """
+        Return what was said, by the names of Python; what was left out is not in it.
+        """
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class ConfigChange(Body):
+    """
+    What changes in a task's definition; what is absent stays.
+
+    Numbers of `initialDelay` and `period` count in `initialDelayUnit` and `timeUnit`, or else in the task's units.
+    """
+
+    enabled: Flag = True
+    parameters: JsonObject = Field(default_factory=dict)
+    initial_delay: Amount = 0
+    initial_delay_unit: TimeUnit = TimeUnit.MILLISECONDS
+    period: Amount = 0
+    time_unit: TimeUnit = TimeUnit.MILLISECONDS
+    fixed_rate: Flag = True
+    one_shot: Flag = False
+    allow_parallel_execution: Flag = True
+    max_retries: Count = 3
+    retry_delay: Millis = 60_000
+    max_crashes: Count = 5
+    keep_checkpoint: Flag = False
+    on_nodes: Ids = Field(default_factory=list)
+    on_tags: Ids = Field(default_factory=list)
+    next_scheduled_execution: Moment = Field(default_factory=_nothing)
+
+    def changes(self) -> dict[str, Any]:
+        """
+        Return what changes, as `update_task_config` takes it.
+        """
+        return _in_millis(self.said())
+
+
+class TaskDefinition(Body):
+    """
+    A new task; what is absent takes the builder's default.
+
+    `initialDelay` counts in `initialDelayUnit`, or else in `timeUnit`. A memory task (`persistent` false) lives in the
+    process that is asked, which must run a node.
+    """
+
+    item_id: Id = Field(default_factory=_nothing, description="By default a random one; a system task's is its type.")
+    task_type: Id
+    parameters: JsonObject = Field(default_factory=dict)
+    initial_delay: Amount = 0
+    initial_delay_unit: TimeUnit = TimeUnit.MILLISECONDS
+    period: Amount = 0
+    time_unit: TimeUnit = TimeUnit.MILLISECONDS
+    fixed_rate: Flag = True
+    one_shot: Flag = False
+    allow_parallel_execution: Flag = True
+    persistent: Flag = True
+    run_on_all_nodes: Flag = False
+    system_task: Flag = False
+    enabled: Flag = True
+    max_retries: Count = 3
+    retry_delay: Millis = 60_000
+    max_crashes: Count = 5
+    keep_checkpoint: Flag = False
+    depends_on: Ids = Field(default_factory=list)
+    dependency_policy: DependencyPolicy = DependencyPolicy.FAIL
+    on_nodes: Ids = Field(default_factory=list)
+    on_tags: Ids = Field(default_factory=list)
+    next_scheduled_execution: Moment = Field(
+        default_factory=_nothing, description="By default from the creation and the delay."
+    )
+
+    def definition(self) -> dict[str, Any]:
+        """
+        Return the definition as `create_task` takes it.
+        """
+        values = _in_millis(self.said())
+        if "item_id" in values:
+            values["id"] = values.pop("item_id")
+        if "time_unit" in values:
+            values["unit"] = values.pop("time_unit")
+        if "depends_on" in values:
+            values["depends_on"] = tuple(dict.fromkeys(values["depends_on"]))
+        return values
+
+
+def _in_millis(values: dict[str, Any]) -> dict[str, Any]:
+    moment = values.get("next_scheduled_execution")
+    if moment is None:
+        return values
+    return values | {"next_scheduled_execution": int(moment.timestamp() * 1_000)}

@@ -4,6 +4,7 @@ The Elasticsearch store on a real server: the contract, its indices, and what it
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -22,8 +23,9 @@ from integration_tests.faults.proxy import FaultProxy
 from tests.contract.support import create, due_query, ids, put, read_one, remove, results, save, written
 from tests.factories import NOW, make_due_task, make_heartbeat, make_row, make_slot, make_task
 from unomi_scheduler.errors import ConfigurationError, InvalidTask, StoreRefused, StoreUnavailable
-from unomi_scheduler.model import evolve
-from unomi_scheduler.ports import HistoryQuery, Outcome, Result, TaskQuery, TaskStore
+from unomi_scheduler.model import TaskStatus, evolve
+from unomi_scheduler.ports import SORT_FIELDS, HistoryQuery, Outcome, Result, TaskQuery, TaskStore
+from unomi_scheduler.service.listing import in_order
 from unomi_scheduler.stores.elasticsearch import ElasticsearchStore
 from unomi_scheduler.stores.elasticsearch.mapping import META_KEY, Kind, history_mappings, mappings_of
 from unomi_scheduler.stores.options import ElasticsearchOptions
@@ -439,13 +441,50 @@ class TestRefusals:
         assert [one.version for one in stored] == [written(outcome) for outcome in outcomes[:-1]]
         assert [one.record.parameters["number"] for one in stored] == list(range(12))
 
-    def test_a_page_behind_the_server_s_window_is_refused_clearly(self, store: ElasticsearchStore) -> None:
+    def test_pages_reach_behind_the_server_s_window(self, store: ElasticsearchStore) -> None:
         """
-        The server sorts no further than 10,000.
+        In every order, with most tasks alike and without a date: the same page that sorting all of them gives.
         """
-        assert store.find(TaskQuery(offset=9_950, limit=50)).total_size == 0
-        with pytest.raises(InvalidTask, match="10,000"):
-            store.find(TaskQuery(offset=9_951, limit=50))
+        numbers = random.Random(7)
+        tasks = [
+            make_task(
+                id=f"{numbers.getrandbits(64):016x}",
+                creation_date=NOW + number // 3,
+                last_execution_date=None if number < 10_050 else NOW - number,
+                next_scheduled_execution=NOW + numbers.randrange(10**10),
+                task_type="b" if number < 10_060 else "ac"[number % 2],
+                status=TaskStatus.FAILED if number < 10_070 else TaskStatus.SCHEDULED,
+                failure_count=number // 10_080,
+            )
+            for number in range(10_300)
+        ]
+        for start in range(0, len(tasks), 1_000):
+            put(store, *tasks[start : start + 1_000])
+        asked = [
+            TaskQuery(sort_by=field, descending=descending, offset=offset, limit=limit)
+            for field in SORT_FIELDS
+            for descending in (False, True)
+            for offset, limit in ((9_990, 20), (10_040, 40), (10_250, 100), (10_300, 5))
+        ]
+        asked += [
+            TaskQuery(task_type="b", sort_by="last_execution_date", offset=10_020, limit=60),
+            TaskQuery(status=TaskStatus.FAILED, offset=10_030, limit=-1),
+        ]
+
+        for query in asked:
+            page = store.find(query)
+            of_type = [one for one in tasks if query.task_type in (None, one.task_type)]
+            wanted = [one for one in of_type if query.status in (None, one.status)]
+            expected = in_order(wanted, query)[query.offset :][: query.limit if query.limit >= 0 else None]
+            assert [one.id for one in expected] == [one.id for one in page.list], query
+            assert (page.total_size, page.page_size) == (len(wanted), query.limit), query
+
+    def test_a_page_has_at_most_ten_thousand_tasks(self, store: ElasticsearchStore) -> None:
+        """
+        More at once is refused, in words.
+        """
+        with pytest.raises(InvalidTask, match="at most 10,000"):
+            store.find(TaskQuery(limit=10_001))
 
 
 class TestHistory:

@@ -18,6 +18,7 @@ from tests.contract.history import HistoryContract  # noqa: E402
 from tests.contract.lists import ListContract  # noqa: E402
 from tests.contract.reads import ReadsContract  # noqa: E402
 from tests.contract.searches import SearchesContract  # noqa: E402
+from tests.contract.summaries import SummariesContract  # noqa: E402
 from tests.contract.support import MakeStore, Plant  # noqa: E402
 from tests.contract.writes import WritesContract  # noqa: E402
 
@@ -25,7 +26,9 @@ __all__ = ["MakeStore", "Plant", "StoreContract"]
 
 
 @pytest.mark.store_contract
-class StoreContract(WritesContract, ReadsContract, DueContract, SearchesContract, ListContract, HistoryContract):
+class StoreContract(
+    WritesContract, ReadsContract, DueContract, SearchesContract, ListContract, SummariesContract, HistoryContract
+):
     """
     Every sentence of the port.
     """

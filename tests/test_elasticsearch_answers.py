@@ -5,6 +5,7 @@ The parts of the Elasticsearch store that need no server: what is asked, and wha
 from __future__ import annotations
 
 import ssl
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,16 @@ from tests.factories import make_heartbeat, make_slot, make_task
 from unomi_scheduler.errors import ConfigurationError, InvalidTask, SchedulerError, StoreRefused, StoreUnavailable
 from unomi_scheduler.model import Malformed, Record, Version
 from unomi_scheduler.ports import SORT_FIELDS, Action, DueQuery, OwnedQuery, Result, StoreReport, TaskQuery, Write
-from unomi_scheduler.stores.elasticsearch import ElasticsearchStore, answers, bulk, doctor, indices, mapping, queries
+from unomi_scheduler.stores.elasticsearch import (
+    ElasticsearchStore,
+    answers,
+    bulk,
+    deep,
+    doctor,
+    indices,
+    mapping,
+    queries,
+)
 from unomi_scheduler.stores.elasticsearch.answers import PermissionDeniedError
 from unomi_scheduler.stores.elasticsearch.bulk import Operation
 from unomi_scheduler.stores.elasticsearch.connection import Connection
@@ -366,19 +376,34 @@ class TestQueries:
         with pytest.raises(InvalidTask, match="creation_date"):
             queries.page(TaskQuery(sort_by="colour"))
 
-    @pytest.mark.parametrize(("offset", "limit"), [(9_951, 50), (10_001, 0), (10_001, -1), (-1, 10)])
-    def test_a_page_behind_the_window_is_refused(self, offset: int, limit: int) -> None:
+    @pytest.mark.parametrize(
+        ("offset", "limit", "within"),
+        [(9_950, 50, True), (9_951, 50, False), (10_000, 0, True), (10_001, 0, False), (0, -1, True), (1, -1, False)],
+    )
+    def test_what_one_search_can_answer(self, offset: int, limit: int, *, within: bool) -> None:
+        """
+        The server sorts no further than 10,000; what is behind is counted first.
+        """
+        assert queries.within_window(TaskQuery(offset=offset, limit=limit)) is within
+
+    @pytest.mark.parametrize(("offset", "limit"), [(0, 10_001), (-1, 10)])
+    def test_a_page_that_is_none_is_refused(self, offset: int, limit: int) -> None:
         """
         The server would answer with an error of its own.
         """
         with pytest.raises(InvalidTask, match="10,000"):
             queries.page(TaskQuery(offset=offset, limit=limit))
 
-    def test_all_is_what_the_window_holds(self) -> None:
+    @pytest.mark.parametrize(("least", "most"), [(0, 0), (5, 6), (-7, 600), (0, deep.RANGES), (0, 10**12), (1, 10**18)])
+    def test_ranges_of_values_are_cut_without_gaps(self, least: int, most: int) -> None:
         """
-        A limit of -1 reaches from the offset to the end of the window.
+        From the least value to behind the greatest, in no more parts than are asked for.
         """
-        assert queries.page(TaskQuery(offset=58, limit=-1))["size"] == 9_942
+        edges = deep._edges(least, most)
+
+        assert (edges[0], edges[-1]) == (least, most + 1)
+        assert len(edges) - 1 <= deep.RANGES
+        assert all(start < end for start, end in pairwise(edges))
 
 
 class TestBulk:

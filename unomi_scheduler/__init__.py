@@ -51,11 +51,22 @@ if TYPE_CHECKING:
     )
     from .logs import configure_logging
     from .metrics import Metric
-    from .model import DependencyPolicy, Heartbeat, HistoryRow, Page, Task, TaskStatus, TimeUnit, TotalRelation
+    from .model import (
+        DependencyPolicy,
+        Heartbeat,
+        HistoryRow,
+        Page,
+        Task,
+        TaskStatus,
+        TimeUnit,
+        TotalRelation,
+        TypeSummary,
+    )
     from .node.context import AsyncTaskContext, TaskContext
     from .node.executors import FunctionExecutor
     from .ports import Callback, Executor, StoreReport, TaskStore
-    from .service import Edited, NodeRun, NotAllScheduled, Scheduler
+    from .service import BulkAction, BulkResult, Edited, NodeRun, NotAllScheduled, Scheduler, Selection
+    from .service.documents import bulk_document, node_document, type_document
     from .stores.documents import task_document
     from .stores.history_rows import history_document
     from .stores.opening import examine_store
@@ -63,6 +74,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncTaskContext",
+    "BulkAction",
+    "BulkResult",
     "Callback",
     "Clock",
     "ConfigurationError",
@@ -83,6 +96,7 @@ __all__ = [
     "Page",
     "Scheduler",
     "SchedulerError",
+    "Selection",
     "Settings",
     "StoreRefused",
     "StoreReport",
@@ -96,16 +110,22 @@ __all__ = [
     "TaskStore",
     "TimeUnit",
     "TotalRelation",
+    "TypeSummary",
+    "bulk_document",
     "configure_logging",
     "examine_store",
     "history_document",
     "import_tasks",
+    "node_document",
     "task_document",
+    "type_document",
 ]
 
 # Where each name lives: loaded at its first use, so that what only wants the words does not load the stores.
 _HOMES = {
     "AsyncTaskContext": ".node.context",
+    "BulkAction": ".service",
+    "BulkResult": ".service",
     "Callback": ".ports",
     "Clock": ".clock",
     "ConfigurationError": ".errors",
@@ -126,6 +146,7 @@ _HOMES = {
     "Page": ".model",
     "Scheduler": ".service",
     "SchedulerError": ".errors",
+    "Selection": ".service",
     "Settings": ".config",
     "StoreRefused": ".errors",
     "StoreReport": ".ports",
@@ -139,11 +160,15 @@ _HOMES = {
     "TaskStore": ".ports",
     "TimeUnit": ".model",
     "TotalRelation": ".model",
+    "TypeSummary": ".model",
+    "bulk_document": ".service.documents",
     "configure_logging": ".logs",
     "examine_store": ".stores.opening",
     "history_document": ".stores.history_rows",
     "import_tasks": ".stores.takeover",
+    "node_document": ".service.documents",
     "task_document": ".stores.documents",
+    "type_document": ".service.documents",
 }
 
 

@@ -382,6 +382,22 @@ class HistoryRow(NamedTuple):
     period: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TypeSummary:
+    """
+    What there is of one task type: how many tasks in each state (states without any are left out), and how many runs
+    ended within the time that was asked for, how many of them failed or crashed, how long they took together and the
+    longest of them, in milliseconds.
+    """
+
+    task_type: str
+    counts: Mapping[TaskStatus, int] = field(default_factory=dict)
+    runs: int = 0
+    failures: int = 0
+    run_millis: int = 0
+    longest_millis: int = 0
+
+
 Listed_co = TypeVar("Listed_co", covariant=True, default=Task)
 
 

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from .errors import SchedulerError
-from .model import Heartbeat, HistoryRow, Malformed, Page, Record, Slot, Stored, Task, TaskStatus, Version
+from .model import Heartbeat, HistoryRow, Malformed, Page, Record, Slot, Stored, Task, TaskStatus, TypeSummary, Version
 
 
 class Action(Enum):
@@ -148,6 +148,7 @@ SORT_FIELDS = (
     "total_execution_count",
 )
 LIST_CAP = 10_000
+MOST_TYPES = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -319,6 +320,15 @@ class TaskStore(Protocol):
         """
         Remove old rows and return how many: none that ended at `before` (epoch ms) or later, and of the older ones at
         least those of whole months (UTC) that are over by then.
+        """
+        ...
+
+    def summaries(self, *, since: int) -> list[TypeSummary]:
+        """
+        Count the listed tasks by type and state, and the history's runs that ended at or after `since` (epoch ms).
+
+        Run records are not counted, their runs are. A row that has a duration is a run. Types that only have runs come
+        too; of more than `MOST_TYPES` those with the most tasks, and with the most runs.
         """
         ...
 

@@ -1,11 +1,11 @@
 """
-The application: the table of routes, and what stands before and behind all of them.
+The application: the routes, and what stands before and behind all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import falcon
 
@@ -15,48 +15,11 @@ from . import problems
 from .accounts import Account, configured_accounts
 from .auth import Authentication, SignIn
 from .cors import Cors
-from .health import LiveResource, ReadyResource
 from .limits import BodyLimit, SafeHeaders
 from .raw_path import RawPath
-from .resources import (
-    ConfigResource,
-    ExplainResource,
-    HistoryResource,
-    ResumeResource,
-    RetryResource,
-    RunResource,
-    TaskResource,
-    TasksResource,
-)
+from .routes import HEALTH, ROUTES, Route
 
 App = falcon.App[falcon.Request, falcon.Response]
-
-
-class Route(NamedTuple):
-    """
-    A path, what answers it, and whether that needs no sign-in.
-    """
-
-    path: str
-    resource: Callable[[Scheduler], object]
-    public: bool = False
-
-
-HEALTH = (
-    Route("/livez", LiveResource, public=True),
-    Route("/readyz", ReadyResource, public=True),
-)
-ROUTES = (
-    *HEALTH,
-    Route("/cxs/tasks", TasksResource),
-    Route("/cxs/tasks/{task_id}", TaskResource),
-    Route("/cxs/tasks/{task_id}/retry", RetryResource),
-    Route("/cxs/tasks/{task_id}/resume", ResumeResource),
-    Route("/cxs/tasks/{task_id}/config", ConfigResource),
-    Route("/cxs/tasks/{task_id}/run", RunResource),
-    Route("/cxs/tasks/{task_id}/history", HistoryResource),
-    Route("/cxs/tasks/{task_id}/explain", ExplainResource),
-)
 
 
 def create_app(

@@ -167,6 +167,10 @@ STRICT = flag("strict", "Answer 409 where the task's state does not allow the st
 RESET_FAILURE_COUNT = flag("resetFailureCount", "Give the task all its retries again; without, one attempt follows.")
 MAX_RETRIES = optional_number("maxRetries", "How often a failed run is tried again.")
 RETRY_DELAY = optional_number("retryDelay", "How long (ms) before each retry.", most=LONGEST_MILLIS)
+DAYS = optional_number(
+    "days", "How long ago they must have completed; by default the setting completed_task_ttl.", most=73_000
+)
+DRY_RUN = flag("dryRun", "Change nothing, and answer how many tasks there are and which come first.")
 
 
 def task_query(req: falcon.Request) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from unomi_scheduler import DependencyPolicy, TimeUnit
+from unomi_scheduler import BulkAction, DependencyPolicy, Selection, TaskStatus, TimeUnit
 
 LARGEST = 2**31 - 1
 LONGEST_MILLIS = 200 * 366 * 24 * 3_600_000
@@ -38,15 +38,22 @@ def _text(value: object) -> object:
     return value
 
 
+def absent(**more: Any) -> Any:
+    """
+    Return the field of what may be left out and is never null; how it is described may be given.
+    """
+    return Field(default_factory=_nothing, **more)
+
+
 def _nothing() -> Any:
     # Nobody sees it: what was not said is not asked for.
     return None
 
 
 Whole = BeforeValidator(_whole)
-Count = Annotated[int, Whole, Field(ge=0, le=LARGEST)]
-Amount = Annotated[int, Whole, Field(ge=0, le=2**63 - 1)]
-Millis = Annotated[int, Whole, Field(ge=0, le=LONGEST_MILLIS)]
+Count = Annotated[int, Field(ge=0, le=LARGEST), Whole]
+Amount = Annotated[int, Field(ge=0, le=2**63 - 1), Whole]
+Millis = Annotated[int, Field(ge=0, le=LONGEST_MILLIS), Whole]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"\S")]
 Ids = Annotated[list[Id], Field(max_length=1_000)]
@@ -76,22 +83,22 @@ class ConfigChange(Body):
     Numbers of `initialDelay` and `period` count in `initialDelayUnit` and `timeUnit`, or else in the task's units.
     """
 
-    enabled: Flag = True
-    parameters: JsonObject = Field(default_factory=dict)
-    initial_delay: Amount = 0
-    initial_delay_unit: TimeUnit = TimeUnit.MILLISECONDS
-    period: Amount = 0
-    time_unit: TimeUnit = TimeUnit.MILLISECONDS
-    fixed_rate: Flag = True
-    one_shot: Flag = False
-    allow_parallel_execution: Flag = True
-    max_retries: Count = 3
-    retry_delay: Millis = 60_000
-    max_crashes: Count = 5
-    keep_checkpoint: Flag = False
-    on_nodes: Ids = Field(default_factory=list)
-    on_tags: Ids = Field(default_factory=list)
-    next_scheduled_execution: Moment = Field(default_factory=_nothing)
+    enabled: Flag = absent()
+    parameters: JsonObject = absent()
+    initial_delay: Amount = absent()
+    initial_delay_unit: TimeUnit = absent()
+    period: Amount = absent()
+    time_unit: TimeUnit = absent()
+    fixed_rate: Flag = absent()
+    one_shot: Flag = absent()
+    allow_parallel_execution: Flag = absent()
+    max_retries: Count = absent()
+    retry_delay: Millis = absent()
+    max_crashes: Count = absent()
+    keep_checkpoint: Flag = absent()
+    on_nodes: Ids = absent()
+    on_tags: Ids = absent()
+    next_scheduled_execution: Moment = absent()
 
     def changes(self) -> dict[str, Any]:
         """
@@ -108,7 +115,7 @@ class TaskDefinition(Body):
     process that is asked, which must run a node.
     """
 
-    item_id: Id = Field(default_factory=_nothing, description="By default a random one; a system task's is its type.")
+    item_id: Id = absent(description="By default a random one; a system task's is its type.")
     task_type: Id
     parameters: JsonObject = Field(default_factory=dict)
     initial_delay: Amount = 0
@@ -146,6 +153,40 @@ class TaskDefinition(Body):
         if "depends_on" in values:
             values["depends_on"] = tuple(dict.fromkeys(values["depends_on"]))
         return values
+
+
+class BulkFilter(Body):
+    """
+    Which tasks: what is given must all hold. Without anything else, `all` takes every task.
+    """
+
+    status: TaskStatus = absent()
+    type: str = absent()
+    ids: Annotated[list[Id], Field(max_length=10_000)] = absent()
+    all: Flag = False
+
+    def selection(self) -> Selection:
+        """
+        Return the tasks as `bulk` takes them.
+        """
+        said = self.said()
+        return Selection(
+            status=said.get("status"),
+            task_type=said.get("type"),
+            ids=tuple(said["ids"]) if "ids" in said else None,
+            everything=self.all,
+        )
+
+
+class BulkOrder(Body):
+    """
+    One action for many tasks. With `dryRun` nothing is changed.
+    """
+
+    action: BulkAction
+    filter: BulkFilter
+    dry_run: Flag = False
+    reset_failure_count: Flag = Field(default=False, description="With `retry`: give all retries again.")
 
 
 def _in_millis(values: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from itertools import product
 import pytest
 
 from tests.rest.support import Api, basic
-from unomi_rest.app import ROUTES
 from unomi_rest.auth import READING
+from unomi_rest.routes import ROUTES
 from unomi_scheduler import Settings
 
 CALLERS = {
@@ -24,12 +24,7 @@ CALLERS = {
     "the original's admin": basic("unomi"),
 }
 STRANGERS = {"nobody", "a wrong password", "an unknown name", "a bearer of nothing"}
-REQUESTS = [
-    (route, method)
-    for route in ROUTES
-    for method in ("GET", "POST", "PUT", "DELETE")
-    if hasattr(route.resource, f"on_{method.lower()}")
-]
+REQUESTS = [(route, operation.method) for route in ROUTES for operation in route.operations]
 
 
 @pytest.fixture

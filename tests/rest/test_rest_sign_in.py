@@ -13,8 +13,9 @@ from falcon.testing import TestClient
 
 from tests.rest.support import ADMIN, PASSWORD, Api, basic, error, make_api
 from unomi_rest.accounts import Account
-from unomi_rest.app import ROUTES, create_app
+from unomi_rest.app import create_app
 from unomi_rest.auth import READING
+from unomi_rest.routes import ROUTES
 from unomi_rest.throttle import ATTEMPTS, REFILL_MILLIS
 from unomi_scheduler import ConfigurationError, Scheduler, Settings
 

@@ -2,6 +2,9 @@
 The service: the `Scheduler` and its parts (making, changing and reading tasks; wiring; purge).
 """
 
+from .bulk import BulkAction as BulkAction
+from .bulk import BulkResult as BulkResult
+from .bulk import Selection as Selection
 from .changing import Edited as Edited
 from .creation import NotAllScheduled as NotAllScheduled
 from .everywhere import NodeRun as NodeRun

@@ -32,9 +32,10 @@ def query_of(
     Raises:
         InvalidTask: the status or the field is unknown, or a number is out of range.
     """
-    if offset < 0 or limit < -1:
+    if offset < 0 or not -1 <= limit <= LIST_CAP:
         raise InvalidTask(
-            f"Invalid page: expected an offset of 0 or more and a limit of -1 or more, got {offset} and {limit}"
+            f"Invalid page: expected an offset of 0 or more and a limit from -1 to {LIST_CAP:,}, "
+            f"got {offset} and {limit}"
         )
     field, _, direction = (sort_by or "creation_date").partition(":")
     name = {"itemId": "id"}.get(field) or re.sub(r"(?<!^)([A-Z])", r"_\1", field).lower()

@@ -19,7 +19,7 @@ from ..ports import Executor
 from ..rules import requests
 from ..rules.requests import EDITABLE
 from ..units import amount_of
-from .changing import Changing
+from .bulk import Bulk
 from .creation import Created, Creation, NotAllScheduled
 from .definitions import DEFINED, checked, definition_of, edit_values
 from .dependencies import reach_dependencies, waves
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., object])
 
 
-class Making(Changing):
+class Making(Bulk):
     """
     The part of a scheduler that makes tasks and knows their code.
     """

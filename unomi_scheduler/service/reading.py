@@ -7,9 +7,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from ..errors import InvalidTask, SchedulerError, TaskNotFound
-from ..model import Heartbeat, HistoryRow, Malformed, Misplaced, Page, Slot, Task, TaskStatus
+from ..model import Heartbeat, HistoryRow, Malformed, Misplaced, Page, Slot, Task, TaskStatus, TypeSummary
 from ..ports import LIST_CAP, Records, StoreReport, TaskQuery, TaskStore
 from ..rules.dependencies import awaited
 from ..stores.homes import find, wherever
@@ -19,9 +20,12 @@ from .explaining import View, explain
 from .history import page_of_history
 from .listing import in_order, list_tasks, query_of
 from .queueing import with_waits
+from .types import merged, summaries_of
 from .wiring import Wiring
 
 _log = logging.getLogger(__name__)
+HOUR = timedelta(hours=1)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Reading:
@@ -200,6 +204,16 @@ class Reading:
         """
         self._wiring.store()
         return self._wiring.node.nodes()
+
+    def task_types(self, within: timedelta = HOUR) -> list[TypeSummary]:
+        """
+        Return what there is of each task type, and how the runs went that ended within a time of now; by name.
+
+        The memory tasks of this process are among them, with the last ten runs of each.
+        """
+        since, store = self._now() - within // _MILLISECOND, self._wiring.store()
+        stored = store.summaries(since=since) if store is not None else []
+        return merged(summaries_of(self._wiring.node.memory_tasks(), since=since), stored)
 
     def get_metric(self, name: str) -> int:
         """

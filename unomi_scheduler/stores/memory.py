@@ -19,7 +19,7 @@ from uuid import uuid4
 import orjson
 
 from ..clock import Clock
-from ..model import Heartbeat, HistoryRow, JsonObject, Malformed, Page, Slot, Stored, Task, Version
+from ..model import Heartbeat, HistoryRow, JsonObject, Malformed, Page, Slot, Stored, Task, TypeSummary, Version
 from ..ports import (
     LIST_CAP,
     OVERDUE,
@@ -43,6 +43,7 @@ from .findings import quarantine_problem, unreadable_problem
 from .memory_history import MemoryHistory
 from .memory_view import Row, TaskView
 from .reading import listed
+from .summing import summed
 
 PRIMARY_TERM = 1
 
@@ -170,6 +171,12 @@ class MemoryStore:
     def drop_history(self, *, before: int) -> int:
         with self._data.lock:
             return self._data.history.drop(before=before)
+
+    def summaries(self, *, since: int) -> list[TypeSummary]:
+        with self._data.lock:
+            rows = self._visible().listed(TaskQuery())
+            runs = self._data.history.runs(since=since)
+        return summed(Counter((row.fields.task_type, row.fields.status) for _, row in rows), runs)
 
     def find(self, query: TaskQuery) -> Page:
         with self._data.lock:

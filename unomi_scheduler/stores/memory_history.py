@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ..model import HistoryRow, Page
 from ..ports import LIST_CAP, HistoryQuery, Outcome, Result
+from .summing import BAD_ENDS, Runs
 
 MOST_ROWS = 200_000
 """How many rows are kept; beyond, the oldest tenth goes, as nothing else bounds a process's memory."""
@@ -54,6 +55,17 @@ class MemoryHistory:
             total_size=len(rows),
         )
 
+    def runs(self, *, since: int) -> dict[str, Runs]:
+        """
+        Return what the runs of each type were that ended at or after a moment.
+        """
+        found: dict[str, list[HistoryRow]] = {}
+        for mine in self._tasks.values():
+            for row in mine.values():
+                if row.end >= since and row.duration is not None:
+                    found.setdefault(row.task_type, []).append(row)
+        return {task_type: _runs(rows) for task_type, rows in found.items()}
+
     def drop(self, *, before: int) -> int:
         """
         Do what `TaskStore.drop_history` says.
@@ -68,3 +80,8 @@ class MemoryHistory:
         self._records = {of: ids for of, ids in left if ids}
         self._count = sum(len(mine) for mine in self._tasks.values())
         return former - self._count
+
+
+def _runs(rows: Sequence[HistoryRow]) -> Runs:
+    took = [row.duration or 0 for row in rows]
+    return Runs(len(rows), sum(row.status in BAD_ENDS for row in rows), sum(took), max(took))

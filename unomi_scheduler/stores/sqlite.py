@@ -17,7 +17,7 @@ from typing import Any
 
 from ..clock import Clock, SystemClock
 from ..errors import ConfigurationError, SchedulerError
-from ..model import Heartbeat, HistoryRow, Malformed, Page, Slot, Stored, Task, Version
+from ..model import Heartbeat, HistoryRow, Malformed, Page, Slot, Stored, Task, TypeSummary, Version
 from ..ports import (
     DueQuery,
     EndedQuery,
@@ -42,6 +42,7 @@ from .sqlite_errors import translated
 from .sqlite_report import missing_folder, report, report_of_nothing
 from .sqlite_schema import prepare
 from .sqlite_transaction import PRIMARY_TERM, Item, commit, item_of
+from .summing import summed
 
 DEFAULT_TIMEOUT = 10.0
 
@@ -161,6 +162,11 @@ class SqliteStore:
             dropped += gone
             if not gone:
                 return dropped
+
+    def summaries(self, *, since: int) -> list[TypeSummary]:
+        with self._connections.one() as connection:
+            tasks = {(row[0], row[1]): row[2] for row in connection.execute(*queries.counted())}
+            return summed(tasks, sqlite_history.runs(connection, since=since))
 
     def find(self, query: TaskQuery) -> Page:
         with self._connections.one() as connection:

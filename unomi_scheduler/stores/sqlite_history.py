@@ -15,6 +15,7 @@ from ..model import HistoryRow, Page
 from ..ports import LIST_CAP, HistoryQuery, Outcome, Result
 from .history_rows import encode_row, readable_rows
 from .sqlite_errors import explained, surely_not_committed
+from .summing import BAD_ENDS, Runs
 
 MOST_AT_ONCE = 2_000
 """Old rows that one transaction removes: claims and ends wait behind it."""
@@ -30,6 +31,12 @@ _LISTED = """
 _COUNTED = """
     SELECT (SELECT count(*) FROM history WHERE task_id = ?)
     + (SELECT count(*) FROM history INDEXED BY history_records WHERE record_of = ?)
+"""
+_RAN = """
+    SELECT json_extract(body, '$.taskType'), count(*), sum(json_extract(body, '$.status') IN (?, ?)),
+    sum(json_extract(body, '$.duration')), max(json_extract(body, '$.duration'))
+    FROM history INDEXED BY history_ended
+    WHERE ended >= ? AND json_extract(body, '$.duration') IS NOT NULL GROUP BY 1
 """
 
 
@@ -76,6 +83,13 @@ def listed(connection: sqlite3.Connection, query: HistoryQuery) -> Page[HistoryR
         page_size=query.limit,
         total_size=total,
     )
+
+
+def runs(connection: sqlite3.Connection, *, since: int) -> dict[str, Runs]:
+    """
+    Return what the runs of each type were that ended at or after a moment.
+    """
+    return {row[0]: Runs(*row[1:]) for row in connection.execute(_RAN, (*BAD_ENDS, since)) if isinstance(row[0], str)}
 
 
 def drop(connection: sqlite3.Connection, *, before: int) -> int:

@@ -183,6 +183,13 @@ def overdue(*, before: int) -> Query:
     return Query(f"{sql} AND task_type IS NOT NULL GROUP BY task_type", (ALWAYS_DUE, before))
 
 
+def counted() -> Query:
+    """
+    Return the query that counts the listed tasks by type and status.
+    """
+    return Query(f"SELECT task_type, status, count(*) FROM tasks {_LISTED[Records.HIDDEN]} GROUP BY 1, 2")
+
+
 def listed_ids(query: TaskQuery) -> Query:
     """
     Return the query for the ids of one page of a list.

@@ -246,3 +246,11 @@ def read_error(document: Json) -> SchedulerError:
     """
     missing = type_of(document) == "index_not_found_exception"
     return error_of(NOT_FOUND if missing else SERVER_ERROR, document)
+
+
+def counts(aggregations: Mapping[str, Any]) -> dict[tuple[str | None, str | None], int]:
+    """
+    Return the counts by type and status of the answer to `queries.counted`.
+    """
+    types = (aggregations.get("types") or {}).get("buckets") or ()
+    return {(one["key"], state["key"]): int(state["doc_count"]) for one in types for state in one["states"]["buckets"]}

@@ -17,9 +17,10 @@ import orjson
 
 from ...errors import ConfigurationError, InvalidTask, SchedulerError, StoreRefused, StoreUnavailable
 from ...model import HistoryRow, Page
-from ...ports import LIST_CAP, Action, HistoryQuery, Outcome, Result
+from ...ports import LIST_CAP, MOST_TYPES, Action, HistoryQuery, Outcome, Result
 from ..history_rows import encode_row, readable_rows
 from ..options import ElasticsearchOptions
+from ..summing import BAD_ENDS, Runs
 from . import answers, bulk, mapping
 from .bulk import Operation
 from .connection import Connection
@@ -141,6 +142,16 @@ class History:
             total_size=found["total"]["value"],
         )
 
+    def runs(self, *, since: int, connection: Connection) -> dict[str, Runs]:
+        """
+        Return what the runs of each type were that ended at or after a moment.
+        """
+        answer = connection.read(
+            "POST", f"/{self.pattern}/_search", runs_of(since), allow_partial_search_results="false"
+        )
+        buckets = ((answer.get("aggregations") or {}).get("types") or {}).get("buckets") or ()
+        return {bucket["key"]: _runs(bucket) for bucket in buckets}
+
     def drop(self, *, before: int, connection: Connection) -> int:
         """
         Remove the indices of months that were over at a moment; return how many rows were in them.
@@ -174,6 +185,26 @@ def search_of(query: HistoryQuery) -> Json:
         "size": limit,
         "track_total_hits": True,
     }
+
+
+def runs_of(since: int) -> Json:
+    """
+    Return the search that adds up the runs of each type that ended at or after a moment.
+    """
+    sums: Json = {"bad": {"filter": {"terms": {"status": list(BAD_ENDS)}}}}
+    sums |= {"took": {"stats": {"field": "duration"}}}
+    late = [{"range": {"end": {"gte": since}}}, {"exists": {"field": "duration"}}]
+    return {
+        "query": {"bool": {"filter": late}},
+        "size": 0,
+        "track_total_hits": False,
+        "aggs": {"types": {"terms": {"field": "taskType", "size": MOST_TYPES}, "aggs": sums}},
+    }
+
+
+def _runs(bucket: Json) -> Runs:
+    took = bucket["took"]
+    return Runs(bucket["doc_count"], bucket["bad"]["doc_count"], int(took["sum"]), int(took["max"] or 0))
 
 
 def _send(operations: Sequence[Operation], outcomes: dict[int, Outcome], connection: Connection) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 from ...errors import InvalidTask
 from ...model import PARTITIONS, TaskStatus
-from ...ports import LIST_CAP, DueQuery, EndedQuery, OwnedQuery, Records, TaskQuery
+from ...ports import LIST_CAP, MOST_TYPES, DueQuery, EndedQuery, OwnedQuery, Records, TaskQuery
 from ...rules.readiness import ALWAYS_DUE
 
 Json = dict[str, Any]
 
 WINDOW = 10_000
-"""The server's `index.max_result_window`: no page reaches behind it."""
+"""The server's `index.max_result_window`: no search reaches behind it; `deep` finds what is there."""
 NO_ID = "\U0010ffff"
 """Stands in a cursor for a document without an id, which sorts behind all others."""
 
@@ -33,15 +33,24 @@ _SORTED_BY = {
 _BY_ID: Json = {"itemId": "asc"}
 
 
-def _any_of(clauses: list[Json]) -> Json:
+def any_of(clauses: list[Json]) -> Json:
+    """
+    Return the query for what one of the clauses finds.
+    """
     return {"bool": {"should": clauses, "minimum_should_match": 1}}
 
 
-def _all_of(clauses: list[Json]) -> Json:
+def all_of(clauses: list[Json]) -> Json:
+    """
+    Return the query for what each of the clauses finds.
+    """
     return {"bool": {"filter": clauses}}
 
 
-def _none_of(clauses: list[Json]) -> Json:
+def none_of(clauses: list[Json]) -> Json:
+    """
+    Return the query for what none of the clauses finds.
+    """
     return {"bool": {"must_not": clauses}}
 
 
@@ -53,7 +62,10 @@ def _terms(field: str, values: Iterable[str] | Iterable[int]) -> Json:
     return {"terms": {field: sorted(values)}}
 
 
-def _exists(field: str) -> Json:
+def exists(field: str) -> Json:
+    """
+    Return the query for what has a value in a field.
+    """
     return {"exists": {"field": field}}
 
 
@@ -62,7 +74,7 @@ def _until(field: str, moment: int) -> Json:
 
 
 def _in_quarantine() -> Json:
-    return _exists("quarantineReason")
+    return exists("quarantineReason")
 
 
 def _hits(query: Json, sort: list[Json], limit: int, after: list[Any] | None = None) -> Json:
@@ -84,22 +96,22 @@ def due(query: DueQuery) -> Json:
 
     A disabled task has no due date, nor has one in quarantine.
     """
-    untargeted = _none_of([_exists("onNodes"), _exists("onTags")])
-    everyone = _all_of([_until("dueDate", query.overdue_before), untargeted])
+    untargeted = none_of([exists("onNodes"), exists("onTags")])
+    everyone = all_of([_until("dueDate", query.overdue_before), untargeted])
     named = [_term("onNodes", query.node_id), *([_terms("onTags", query.tags)] if query.tags else [])]
     mine = [_share(types, partitions, query) for types, partitions in query.shares if types and partitions]
-    shared = [_all_of([untargeted, _any_of(mine)])] if mine else []
-    soon = _all_of([_until("dueDate", query.due_before), _any_of([*shared, *named])])
+    shared = [all_of([untargeted, any_of(mine)])] if mine else []
+    soon = all_of([_until("dueDate", query.due_before), any_of([*shared, *named])])
     latest = max(query.due_before, query.overdue_before)
-    clauses = [_until("dueDate", latest), _terms("taskType", query.task_types), _any_of([soon, everyone])]
+    clauses = [_until("dueDate", latest), _terms("taskType", query.task_types), any_of([soon, everyone])]
     after = None if query.after is None else list(query.after)
-    return _hits(_all_of(clauses), [{"dueDate": "asc"}, _BY_ID], query.limit, after)
+    return _hits(all_of(clauses), [{"dueDate": "asc"}, _BY_ID], query.limit, after)
 
 
 def _share(types: frozenset[str], partitions: frozenset[int], query: DueQuery) -> Json:
     whole = len(partitions) == PARTITIONS
-    within = _exists("partition") if whole else _terms("partition", partitions)
-    return within if types >= query.task_types else _all_of([within, _terms("taskType", types)])
+    within = exists("partition") if whole else _terms("partition", partitions)
+    return within if types >= query.task_types else all_of([within, _terms("taskType", types)])
 
 
 def owned(query: OwnedQuery) -> Json:
@@ -109,7 +121,7 @@ def owned(query: OwnedQuery) -> Json:
     others = [_in_quarantine()]
     if query.except_incarnations:
         others.append(_terms("ownerIncarnation", query.except_incarnations))
-    wanted = {"bool": {"filter": [_exists("lockOwner")], "must_not": others}}
+    wanted = {"bool": {"filter": [exists("lockOwner")], "must_not": others}}
     return _hits(wanted, [_BY_ID], query.limit, None if query.after is None else [query.after])
 
 
@@ -128,8 +140,8 @@ def unplaced(*, limit: int) -> Json:
     """
     Return the search for documents that others wrote, by id; without a type, no search for due work meets them.
     """
-    missing = [_none_of([_exists("partition")]), _none_of([_exists("taskType")]), _term("taskType", "")]
-    wanted = {"bool": {"filter": [_any_of(missing)], "must_not": [_in_quarantine()]}}
+    missing = [none_of([exists("partition")]), none_of([exists("taskType")]), _term("taskType", "")]
+    wanted = {"bool": {"filter": [any_of(missing)], "must_not": [_in_quarantine()]}}
     return _hits(wanted, [_BY_ID], limit)
 
 
@@ -137,9 +149,9 @@ def purgeable(*, before: int, limit: int) -> Json:
     """
     Return the search for tasks that may be removed, by id.
     """
-    old = _all_of([_term("status", TaskStatus.COMPLETED), _until("lastExecutionDate", before)])
-    reasons = _any_of([old, _term("deleteRequested", True)])
-    wanted = {"bool": {"filter": [reasons], "must_not": [_exists("lockOwner"), _in_quarantine()]}}
+    old = all_of([_term("status", TaskStatus.COMPLETED), _until("lastExecutionDate", before)])
+    reasons = any_of([old, _term("deleteRequested", True)])
+    wanted = {"bool": {"filter": [reasons], "must_not": [exists("lockOwner"), _in_quarantine()]}}
     return _hits(wanted, [_BY_ID], limit)
 
 
@@ -164,7 +176,7 @@ def taken() -> Json:
     """
     Return the search for the slots that are taken.
     """
-    return everything() | {"query": _all_of([_exists("claimId")])}
+    return everything() | {"query": all_of([exists("claimId")])}
 
 
 def quarantined(*, limit: int) -> Json:
@@ -183,42 +195,91 @@ def overdue(*, before: int, types: int) -> Json:
     return {"query": late, "size": 0, "track_total_hits": False, "aggs": counts}
 
 
-def page(query: TaskQuery) -> Json:
+def counted() -> Json:
     """
-    Return the search for one page of a list.
+    Return the search that counts the listed tasks by type and status.
+    """
+    types = {"terms": {"field": "taskType", "size": MOST_TYPES}, "aggs": {"states": {"terms": {"field": "status"}}}}
+    wanted = none_of([_in_quarantine(), exists("allNodesOf")])
+    return {"query": wanted, "size": 0, "track_total_hits": False, "aggs": {"types": types}}
+
+
+def sorted_by(query: TaskQuery) -> str:
+    """
+    Return the field that a list is sorted by.
 
     Raises:
-        InvalidTask: the page lies behind what the server sorts, or there is no such order.
+        InvalidTask: there is no such order.
     """
     if query.sort_by not in _SORTED_BY:
         raise InvalidTask(f"tasks cannot be sorted by {query.sort_by!r}; these can be: {', '.join(_SORTED_BY)}")
-    limit = LIST_CAP - query.offset if query.limit < 0 else query.limit
-    if query.offset < 0 or query.offset + limit > WINDOW or limit < 0:
+    return _SORTED_BY[query.sort_by]
+
+
+def limit_of(query: TaskQuery) -> int:
+    """
+    Return how many tasks a page has at most.
+
+    Raises:
+        InvalidTask: the page begins before the list, or is too long.
+    """
+    if query.offset < 0 or query.limit > LIST_CAP:
         raise InvalidTask(
-            f"a list shows the first {WINDOW:,} tasks of its order: offset {query.offset} and limit {query.limit} "
-            "reach behind them; filter by status or type, or sort the other way round"
+            f"Invalid page: expected an offset of 0 or more and a limit of at most {LIST_CAP:,}, "
+            f"got {query.offset} and {query.limit}"
         )
+    return LIST_CAP if query.limit < 0 else query.limit
+
+
+def within_window(query: TaskQuery) -> bool:
+    """
+    Tell whether one search can answer a page.
+    """
+    return query.offset + limit_of(query) <= WINDOW
+
+
+def listed(query: TaskQuery) -> Json:
+    """
+    Return the query for what a list shows.
+    """
     clauses = [_term("status", query.status)] if query.status is not None else []
     clauses += [_term("taskType", query.task_type)] if query.task_type is not None else []
     kept_out = [_in_quarantine()]
     if query.record_of is not None:
         clauses.append(_term("allNodesOf", query.record_of))
     elif query.records is Records.ONLY:
-        clauses.append(_exists("allNodesOf"))
+        clauses.append(exists("allNodesOf"))
     elif query.records is Records.HIDDEN:
-        kept_out.append(_exists("allNodesOf"))
+        kept_out.append(exists("allNodesOf"))
+    return {"bool": {"filter": clauses, "must_not": kept_out}}
+
+
+def page(query: TaskQuery) -> Json:
+    """
+    Return the search for one page of a list, which lies within the server's window.
+
+    Raises:
+        InvalidTask: there is no such order, or the page is too long.
+    """
+    body = page_of(query, listed(query), limit=limit_of(query))
+    return body | {"from": query.offset, "track_total_hits": True}
+
+
+def page_of(query: TaskQuery, wanted: Json, *, limit: int) -> Json:
+    """
+    Return the search for the first documents of a query in the order of a list.
+    """
     return {
-        "query": {"bool": {"filter": clauses, "must_not": kept_out}},
+        "query": wanted,
         "sort": _order(query),
-        "from": query.offset,
         "size": limit,
         "seq_no_primary_term": True,
-        "track_total_hits": True,
+        "track_total_hits": False,
     }
 
 
 def _order(query: TaskQuery) -> list[Json]:
-    field = _SORTED_BY[query.sort_by]
+    field = sorted_by(query)
     order, missing = ("desc", "_last") if query.descending else ("asc", "_first")
     first = {field: {"order": order, "missing": missing}}
     return [first] if field == "itemId" else [first, _BY_ID]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ...errors import ConfigurationError, SchedulerError, StoreRefused, StoreUnavailable
-from ...model import Heartbeat, HistoryRow, Malformed, Page, Slot, Stored, Task
+from ...model import Heartbeat, HistoryRow, Malformed, Page, Slot, Stored, Task, TypeSummary
 from ...ports import (
     Action,
     DueQuery,
@@ -26,7 +26,8 @@ from ...ports import (
 )
 from ..options import ElasticsearchOptions
 from ..reading import listed
-from . import answers, bulk, doctor, queries
+from ..summing import summed
+from . import answers, bulk, deep, doctor, queries
 from .bulk import Operation
 from .connection import Connection, out_of_reach
 from .history import History
@@ -216,16 +217,29 @@ class ElasticsearchStore:
         return list(self._search(kind, body)["hits"])
 
     def _search(self, kind: Kind, body: Any) -> Any:
+        return self._read_search(kind, body)["hits"]
+
+    def _read_search(self, kind: Kind, body: Any) -> Any:
         # Half an answer would look like a whole one: a shard that fails fails the search.
         path = f"/{self._indices.alias(kind)}/_search"
-        return self._connection.read("POST", path, body, allow_partial_search_results="false")["hits"]
+        return self._connection.read("POST", path, body, allow_partial_search_results="false")
+
+    def summaries(self, *, since: int) -> list[TypeSummary]:
+        counted = self._read_search(Kind.TASK, queries.counted()).get("aggregations") or {}
+        return summed(answers.counts(counted), self._history.runs(since=since, connection=self._connection))
 
     def find(self, query: TaskQuery) -> Page:
-        found = self._search(Kind.TASK, queries.page(query))
-        read = [listed(answers.stored_task(hit).record) for hit in found["hits"]]
+        hits, found = self._page(query)
+        read = [listed(answers.stored_task(hit).record) for hit in hits]
         tasks = tuple(one for one in read if one is not None)
-        total = found["total"]["value"] - (len(read) - len(tasks))
+        total = found - (len(read) - len(tasks))
         return Page(list=tasks, offset=query.offset, page_size=query.limit, total_size=total)
+
+    def _page(self, query: TaskQuery) -> tuple[list[Any], int]:
+        if not queries.within_window(query):
+            return deep.page(query, lambda body: self._read_search(Kind.TASK, body))
+        found = self._search(Kind.TASK, queries.page(query))
+        return found["hits"], found["total"]["value"]
 
     def refresh(self) -> None:
         names = ",".join([*(self._indices.alias(kind) for kind in Kind), self._history.pattern])

@@ -1,0 +1,86 @@
+"""
+Management beside single tasks: many tasks at once, the purge, the nodes and the types.
+"""
+
+from __future__ import annotations
+
+import falcon
+
+from unomi_scheduler import Scheduler, TypeSummary, bulk_document, node_document, type_document
+
+from . import parameters
+from .bodies import read_body
+from .pages import send
+from .schemas import BulkOrder
+
+
+class BulkResource:
+    """
+    `POST /cxs/tasks/bulk`.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """
+        Do one thing to many tasks, or tell which they would be.
+        """
+        order = read_body(req, BulkOrder)
+        result = self._scheduler.bulk(
+            order.action,
+            order.filter.selection(),
+            reset_failure_count=order.reset_failure_count,
+            dry_run=order.dry_run or parameters.DRY_RUN.of(req),
+        )
+        send(resp, bulk_document(result))
+
+
+class PurgeResource:
+    """
+    `POST /cxs/tasks/purge`.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """
+        Remove tasks that completed long ago, and answer how many.
+        """
+        send(resp, {"count": self._scheduler.purge_old_tasks(parameters.DAYS.of(req))})
+
+
+class NodesResource:
+    """
+    `GET /cxs/nodes`.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """
+        Answer the nodes of the cluster that no peer declared dead, by id.
+        """
+        nodes = sorted(self._scheduler.nodes(), key=lambda node: (node.node_id, node.started_at))
+        send(resp, {"list": [node_document(node) for node in nodes], "totalSize": len(nodes)})
+
+
+class TypesResource:
+    """
+    `GET /cxs/types`.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """
+        Answer each task type: its tasks by state, who can run it, and how its runs of the last hour went.
+        """
+        nodes = self._scheduler.nodes()
+        known = {one.task_type: one for one in self._scheduler.task_types()}
+        names = sorted({*known, *(name for node in nodes for name in node.task_types)})
+        types = [type_document(known.get(name) or TypeSummary(task_type=name), nodes) for name in names]
+        send(resp, {"list": types, "totalSize": len(types)})

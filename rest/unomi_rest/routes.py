@@ -1,0 +1,165 @@
+"""
+The table of routes: what answers each path, who may ask, and what each method takes and answers.
+
+The application is made of it, and so is its description (`openapi`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from unomi_scheduler import Scheduler
+
+from . import answers, parameters, schemas
+from .health import LiveResource, ReadyResource
+from .management import BulkResource, NodesResource, PurgeResource, TypesResource
+from .openapi import OpenApiResource
+from .parameters import Parameter
+from .resources import (
+    ConfigResource,
+    ExplainResource,
+    HistoryResource,
+    ResumeResource,
+    RetryResource,
+    RunResource,
+    TaskResource,
+    TasksResource,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """
+    One method of a path.
+
+    Args:
+        query: its query parameters.
+        body: the model of its body, if it takes one; `body_needed` says that it must come.
+        answer: the model of what it answers with `status`; None is nothing.
+        errors: the statuses of its own errors, beside those that every request may meet.
+    """
+
+    method: str
+    summary: str
+    query: tuple[Parameter[Any], ...] = ()
+    body: type[BaseModel] | None = None
+    body_needed: bool = True
+    answer: type[BaseModel] | None = answers.TaskDocument
+    status: int = 200
+    errors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Route:
+    """
+    A path, what answers it, and whether that needs no sign-in.
+    """
+
+    path: str
+    resource: Callable[[Scheduler], object]
+    operations: tuple[Operation, ...]
+    public: bool = False
+
+
+_PAGE = (parameters.OFFSET, parameters.LIMIT)
+_TASKS = (
+    Operation(
+        method="GET",
+        summary="List tasks, persistent ones and those in memory",
+        query=(parameters.STATUS, parameters.TYPE, *_PAGE, parameters.SORT_BY, parameters.RECORDS),
+        answer=answers.TaskPage,
+        errors=(400,),
+    ),
+    Operation(
+        method="POST",
+        summary="Make a task",
+        body=schemas.TaskDefinition,
+        status=201,
+        errors=(400, 409),
+    ),
+)
+_TASK = (
+    Operation(method="GET", summary="Show a task", errors=(404,)),
+    Operation(
+        method="DELETE",
+        summary="Cancel a task, or remove it",
+        query=(parameters.REMOVE, parameters.STRICT),
+        answer=None,
+        status=204,
+        errors=(400, 404, 409),
+    ),
+)
+_RETRY = Operation(
+    method="POST",
+    summary="Schedule a FAILED task for now",
+    query=(parameters.RESET_FAILURE_COUNT, parameters.STRICT),
+    errors=(400, 404, 409),
+)
+_RESUME = Operation(
+    method="POST",
+    summary="Let a CRASHED task go on from its checkpoint",
+    query=(parameters.STRICT,),
+    errors=(400, 404, 409),
+)
+_CONFIG = Operation(
+    method="PUT",
+    summary="Change parts of a task's definition",
+    query=(parameters.MAX_RETRIES, parameters.RETRY_DELAY),
+    body=schemas.ConfigChange,
+    body_needed=False,
+    errors=(400, 404, 409),
+)
+_RUN = Operation(method="POST", summary="Run a task now, beside its schedule", errors=(404, 409))
+_HISTORY = Operation(
+    method="GET", summary="List a task's runs", query=_PAGE, answer=answers.HistoryPage, errors=(400, 404)
+)
+_EXPLAIN = Operation(
+    method="GET", summary="Tell why a task does not run, or when it will", answer=answers.Explanation, errors=(404,)
+)
+_BULK = Operation(
+    method="POST",
+    summary="Do one thing to many tasks",
+    query=(parameters.DRY_RUN,),
+    body=schemas.BulkOrder,
+    answer=answers.BulkReport,
+    errors=(400,),
+)
+_PURGE = Operation(
+    method="POST",
+    summary="Remove tasks that completed long ago",
+    query=(parameters.DAYS,),
+    answer=answers.Count,
+    errors=(400,),
+)
+_NODES = Operation(method="GET", summary="List the nodes of the cluster", answer=answers.NodeList)
+_TYPES = Operation(method="GET", summary="List the task types", answer=answers.TypeList)
+_LIVE = Operation(method="GET", summary="Tell whether this process works", answer=answers.Health)
+_READY = Operation(
+    method="GET", summary="Tell whether this process can be given work", answer=answers.Health, errors=(503,)
+)
+_INTERFACE = Operation(method="GET", summary="Describe this interface", answer=answers.Interface)
+
+HEALTH = (
+    Route("/livez", LiveResource, (_LIVE,), public=True),
+    Route("/readyz", ReadyResource, (_READY,), public=True),
+)
+ROUTES: tuple[Route, ...] = (
+    *HEALTH,
+    Route("/openapi.json", lambda _scheduler: OpenApiResource(lambda: ROUTES), (_INTERFACE,), public=True),
+    Route("/cxs/tasks", TasksResource, _TASKS),
+    Route("/cxs/tasks/bulk", BulkResource, (_BULK,)),
+    Route("/cxs/tasks/purge", PurgeResource, (_PURGE,)),
+    Route("/cxs/tasks/{task_id}", TaskResource, _TASK),
+    Route("/cxs/tasks/{task_id}/retry", RetryResource, (_RETRY,)),
+    Route("/cxs/tasks/{task_id}/resume", ResumeResource, (_RESUME,)),
+    Route("/cxs/tasks/{task_id}/config", ConfigResource, (_CONFIG,)),
+    Route("/cxs/tasks/{task_id}/run", RunResource, (_RUN,)),
+    Route("/cxs/tasks/{task_id}/history", HistoryResource, (_HISTORY,)),
+    Route("/cxs/tasks/{task_id}/explain", ExplainResource, (_EXPLAIN,)),
+    Route("/cxs/nodes", NodesResource, (_NODES,)),
+    Route("/cxs/types", TypesResource, (_TYPES,)),
+)

@@ -15,6 +15,7 @@ from . import problems
 from .accounts import Account, configured_accounts
 from .auth import Authentication, SignIn
 from .cors import Cors
+from .known import KnownParameters
 from .limits import BodyLimit, SafeHeaders
 from .raw_path import RawPath
 from .routes import HEALTH, ROUTES, Route
@@ -40,7 +41,8 @@ def create_app(
     sign_in = SignIn(allowed, clock or SystemClock())
     public_paths = [route.path for route in ROUTES if route.public]
     authentication = Authentication(sign_in, public_paths)
-    return _app(scheduler, ROUTES, SafeHeaders(), Cors(settings.rest.cors_origins), authentication, BodyLimit())
+    before = (SafeHeaders(), Cors(settings.rest.cors_origins), authentication, BodyLimit(), KnownParameters(ROUTES))
+    return _app(scheduler, ROUTES, *before)
 
 
 def create_health_app(scheduler: Scheduler) -> App:

@@ -26,12 +26,12 @@ class BulkResource:
         """
         Do one thing to many tasks, or tell which they would be.
         """
-        order = read_body(req, BulkOrder)
+        order, dry_run = read_body(req, BulkOrder), parameters.DRY_RUN.of(req)
         result = self._scheduler.bulk(
             order.action,
             order.filter.selection(),
             reset_failure_count=order.reset_failure_count,
-            dry_run=order.dry_run or parameters.DRY_RUN.of(req),
+            dry_run=order.dry_run or dry_run,
         )
         send(resp, bulk_document(result))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 REFS = "#/components/schemas/{model}"
-EVERY_REQUEST = (401, 403, 429, 500, 503)
+EVERY_REQUEST = (400, 401, 403, 429, 500, 503)
 """What may become of any request that needs sign-in."""
 WITH_BODY = (411, 413, 415)
 _ANY_JSON: Json = {

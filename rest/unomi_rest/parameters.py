@@ -1,7 +1,7 @@
 """
 Query parameters: each is one object that says how it is read and how it is described.
 
-They are read strictly, and each error names its parameter. An empty one counts as absent.
+They are read strictly, and each error names its parameter. An empty filter or order counts as absent.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Parameter(Generic[T]):
     Args:
         parse: makes the value of its text; raises ValueError where the text is not as `expected` says.
         schema: its JSON schema.
+        may_be_empty: an empty text counts as absent; else it is refused, since it may be a mistake that changes much.
     """
 
     name: str
@@ -56,10 +57,11 @@ class Parameter(Generic[T]):
     expected: str
     default: T
     schema: Mapping[str, Any] = field(default_factory=dict)
+    may_be_empty: bool = False
 
     def of(self, req: falcon.Request) -> T:
         """
-        Return the value of a request's parameter, the default when it is absent or empty.
+        Return the value of a request's parameter, the default when it is absent.
 
         Raises:
             InvalidParameter: it is given more than once, or it is not as expected.
@@ -68,7 +70,7 @@ class Parameter(Generic[T]):
         if len(values) > 1:
             raise InvalidParameter(self.name, ", ".join(values), "one value")
         value = next(iter(values), "").strip()
-        if not value:
+        if not values or (not value and self.may_be_empty):
             return self.default
         try:
             return self.parse(value)
@@ -138,11 +140,12 @@ STATUS = Parameter[TaskStatus | None](
     parse=_status,
     expected=f"one of {', '.join(TaskStatus)}",
     default=None,
-    schema={"type": "string", "enum": list(TaskStatus)},
+    schema={"type": "string", "enum": [*TaskStatus, ""]},
+    may_be_empty=True,
 )
 TYPE = Parameter[str | None](
     name="type", about="Only tasks of this type.", parse=_text, expected="a task type", default=None,
-    schema={"type": "string"},
+    schema={"type": "string"}, may_be_empty=True,
 )  # fmt: skip
 SORT_BY = Parameter[str](
     name="sortBy",
@@ -152,6 +155,7 @@ SORT_BY = Parameter[str](
     expected="FIELD, FIELD:asc or FIELD:desc",
     default="creation_date:asc",
     schema={"type": "string", "pattern": "^[^:]*(:([aA][sS][cC]|[dD][eE][sS][cC])?)?$", "default": "creationDate:asc"},
+    may_be_empty=True,
 )
 OFFSET = whole_number("offset", "How many items the page leaves out at its beginning.", default=0)
 LIMIT = whole_number(

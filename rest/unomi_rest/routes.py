@@ -72,14 +72,13 @@ _TASKS = (
         summary="List tasks, persistent ones and those in memory",
         query=(parameters.STATUS, parameters.TYPE, *_PAGE, parameters.SORT_BY, parameters.RECORDS),
         answer=answers.TaskPage,
-        errors=(400,),
     ),
     Operation(
         method="POST",
         summary="Make a task",
         body=schemas.TaskDefinition,
         status=201,
-        errors=(400, 409),
+        errors=(409,),
     ),
 )
 _TASK = (
@@ -90,20 +89,20 @@ _TASK = (
         query=(parameters.REMOVE, parameters.STRICT),
         answer=None,
         status=204,
-        errors=(400, 404, 409),
+        errors=(404, 409),
     ),
 )
 _RETRY = Operation(
     method="POST",
     summary="Schedule a FAILED task for now",
     query=(parameters.RESET_FAILURE_COUNT, parameters.STRICT),
-    errors=(400, 404, 409),
+    errors=(404, 409),
 )
 _RESUME = Operation(
     method="POST",
     summary="Let a CRASHED task go on from its checkpoint",
     query=(parameters.STRICT,),
-    errors=(400, 404, 409),
+    errors=(404, 409),
 )
 _CONFIG = Operation(
     method="PUT",
@@ -111,12 +110,10 @@ _CONFIG = Operation(
     query=(parameters.MAX_RETRIES, parameters.RETRY_DELAY),
     body=schemas.ConfigChange,
     body_needed=False,
-    errors=(400, 404, 409),
+    errors=(404, 409),
 )
 _RUN = Operation(method="POST", summary="Run a task now, beside its schedule", errors=(404, 409))
-_HISTORY = Operation(
-    method="GET", summary="List a task's runs", query=_PAGE, answer=answers.HistoryPage, errors=(400, 404)
-)
+_HISTORY = Operation(method="GET", summary="List a task's runs", query=_PAGE, answer=answers.HistoryPage, errors=(404,))
 _EXPLAIN = Operation(
     method="GET", summary="Tell why a task does not run, or when it will", answer=answers.Explanation, errors=(404,)
 )
@@ -126,14 +123,12 @@ _BULK = Operation(
     query=(parameters.DRY_RUN,),
     body=schemas.BulkOrder,
     answer=answers.BulkReport,
-    errors=(400,),
 )
 _PURGE = Operation(
     method="POST",
     summary="Remove tasks that completed long ago",
     query=(parameters.DAYS,),
     answer=answers.Count,
-    errors=(400,),
 )
 _NODES = Operation(method="GET", summary="List the nodes of the cluster", answer=answers.NodeList)
 _TYPES = Operation(method="GET", summary="List the task types", answer=answers.TypeList)

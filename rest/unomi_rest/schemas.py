@@ -4,7 +4,7 @@ What requests may say in their bodies. The names are those of the task document;
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -160,10 +160,19 @@ class BulkFilter(Body):
     Which tasks: what is given must all hold. Without anything else, `all` takes every task.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["all"], "maxProperties": 1},
+                {"not": {"required": ["all"]}, "minProperties": 1},
+            ]
+        }
+    )
+
     status: TaskStatus = absent()
     type: str = absent()
     ids: Annotated[list[Id], Field(max_length=10_000)] = absent()
-    all: Flag = False
+    all: Literal[True] = absent()
 
     def selection(self) -> Selection:
         """
@@ -174,7 +183,7 @@ class BulkFilter(Body):
             status=said.get("status"),
             task_type=said.get("type"),
             ids=tuple(said["ids"]) if "ids" in said else None,
-            everything=self.all,
+            everything="all" in said,
         )
 
 

@@ -166,7 +166,7 @@ def test_a_task_that_fails_stops_no_others(filled: Api, monkeypatch: pytest.Monk
         ({"action": "explode", "filter": {"all": True}}, "Invalid body", "action: "),
         ({"action": "cancel"}, "Invalid body", "filter: Field required"),
         ({"action": "cancel", "filter": {}}, "Invalid request", "Invalid filter: expected a status, a type or ids"),
-        ({"action": "cancel", "filter": {"all": False}}, "Invalid request", "Invalid filter: "),
+        ({"action": "cancel", "filter": {"all": False}}, "Invalid body", "filter.all: "),
         ({"action": "cancel", "filter": {"all": True, "type": "x"}}, "Invalid request", "Invalid filter: "),
         ({"action": "cancel", "filter": {"state": "FAILED"}}, "Invalid body", "filter.state: no such field"),
         ({"action": "cancel", "filter": {"status": "BROKEN"}}, "Invalid body", "filter.status: "),

@@ -75,7 +75,7 @@ def _sent(**how: Any) -> Provoke:
 def _invalid(api: Api, route: Route, operation: Operation) -> Result:
     if operation.query:
         return ask(api, route, operation, query=f"{operation.query[0].name}=-x")
-    return ask(api, route, operation, json={"a": 1})
+    return ask(api, route, operation, query="nobodyKnows=1")
 
 
 def _too_often(api: Api, route: Route, operation: Operation) -> Result:

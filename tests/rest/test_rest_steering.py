@@ -41,7 +41,9 @@ def scheduled(scheduler: Scheduler, task_id: str = "s", **more: Any) -> None:
     scheduler.schedule_task(task)
 
 
-@pytest.mark.parametrize(("query", "failures"), [("", 4), ("resetFailureCount=true", 0), ("resetFailureCount=", 4)])
+@pytest.mark.parametrize(
+    ("query", "failures"), [("", 4), ("resetFailureCount=true", 0), ("resetFailureCount=FALSE", 4)]
+)
 def test_a_failed_task_is_retried(api: Api, query: str, failures: int) -> None:
     """
     The answer is the task as the request's own write left it: SCHEDULED for now.
@@ -155,7 +157,9 @@ def test_nothing_said_changes_nothing(api: Api) -> None:
     assert api.put("/cxs/tasks/s/config", json={}).json == before
 
 
-@pytest.mark.parametrize("query", ["maxRetries=-1", "maxRetries=two", "retryDelay=-5", "retryDelay=9999999999999999"])
+@pytest.mark.parametrize(
+    "query", ["maxRetries=-1", "maxRetries=two", "maxRetries=", "retryDelay=-5", "retryDelay=9999999999999999"]
+)
 def test_numbers_of_a_configuration_have_bounds(api: Api, query: str) -> None:
     """
     400, naming the parameter.

@@ -136,6 +136,8 @@ def test_a_field_nobody_knows_sorts_by_creation(filled: Api, direction: str) -> 
         ("sortBy=itemId:up", "sortBy: expected FIELD, FIELD:asc or FIELD:desc, got 'itemId:up'"),
         ("sortBy=itemId:asc:desc", "sortBy: "),
         ("status=FAILED&status=RUNNING", "status: expected one value, got 'FAILED, RUNNING'"),
+        ("statsu=FAILED", "statsu: no parameter of this request; did you mean status?"),
+        ("colour=red", "colour: no parameter of this request; known are: status, type, offset, limit, sortBy, records"),
     ],
 )
 def test_a_bad_parameter_is_named(api: Api, query: str, message: str) -> None:

@@ -4,10 +4,11 @@ Bulk: one action for many tasks, each by its own conditional write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 from ..errors import InvalidTask, InvalidTransition, SchedulerError, TaskNotFound
 from ..model import Task, TaskStatus
@@ -15,6 +16,7 @@ from ..ports import LIST_CAP
 from .changing import Changing
 from .listing import status_of
 
+T = TypeVar("T")
 SHOWN = 100
 """How many ids, and how many failures, a result names."""
 _AT_ONCE = 8
@@ -45,6 +47,7 @@ class Selection:
     task_type: str | None = None
     ids: tuple[str, ...] | None = None
     everything: bool = False
+    _known: frozenset[str] = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
         given = (self.status, self.task_type, self.ids)
@@ -54,6 +57,7 @@ class Selection:
             )
         if self.ids is not None and len(self.ids) > LIST_CAP:
             raise InvalidTask(f"Invalid filter: expected at most {LIST_CAP:,} ids, got {len(self.ids):,}")
+        object.__setattr__(self, "_known", frozenset(self.ids or ()))
         if self.status is not None:
             object.__setattr__(self, "status", status_of(self.status))
 
@@ -64,7 +68,7 @@ class Selection:
         return (
             self.status in (None, task.status)
             and self.task_type in (None, task.task_type)
-            and (self.ids is None or task.id in self.ids)
+            and (self.ids is None or task.id in self._known)
         )
 
 
@@ -127,8 +131,7 @@ class Bulk(Changing):
             BulkAction.ENABLE: lambda task_id: self._enabled(task_id, enabled=True),
             BulkAction.DISABLE: lambda task_id: self._enabled(task_id, enabled=False),
         }
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="unomi-bulk") as threads:
-            results = list(threads.map(lambda task_id: self._step(task_id, selection, steps[wanted]), ids))
+        results = _each(lambda task_id: self._step(task_id, selection, steps[wanted]), ids)
         return _result(wanted, ids, results, matched=matched)
 
     def _selected(self, selection: Selection) -> tuple[list[str], int]:
@@ -142,12 +145,14 @@ class Bulk(Changing):
         page = self.find_tasks(status=selection.status, task_type=selection.task_type, limit=-1)
         return [task.id for task in page.list], page.total_size
 
-    def _read_all(self, ids: Iterable[str]) -> Iterator[Task]:
-        for task_id in dict.fromkeys(ids):
-            try:
-                yield self.get_task(task_id)
-            except (TaskNotFound, InvalidTask):
-                continue
+    def _read_all(self, ids: Iterable[str]) -> list[Task]:
+        return [task for task in _each(self._read, dict.fromkeys(ids)) if task is not None]
+
+    def _read(self, task_id: str) -> Task | None:
+        try:
+            return self.get_task(task_id)
+        except (TaskNotFound, InvalidTask):
+            return None
 
     def _step(self, task_id: str, selection: Selection, step: Callable[[str], bool]) -> bool | SchedulerError:
         try:
@@ -169,6 +174,11 @@ class Bulk(Changing):
     def _enabled(self, task_id: str, *, enabled: bool) -> bool:
         before = self.get_task(task_id).enabled
         return self.update_task_config(task_id, enabled=enabled).enabled is not before
+
+
+def _each(step: Callable[[str], T], ids: Iterable[str]) -> list[T]:
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="unomi-bulk") as threads:
+        return list(threads.map(step, ids))
 
 
 def _action_of(action: BulkAction | str) -> BulkAction:

@@ -9,6 +9,7 @@ import http.client
 import ipaddress
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
@@ -27,6 +28,7 @@ _EXITS = {
     409: Exit.WRONG_STATE,
     503: Exit.OUT_OF_REACH,
 }
+_QUERIED = frozenset({"maxRetries", "retryDelay"})
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -50,6 +52,72 @@ class Tasks(Protocol):
     def cancel(self, task_id: str) -> None:
         """
         Cancel a task; one that cannot be cancelled any more is a failure.
+        """
+        ...
+
+    def delete(self, task_id: str) -> None:
+        """
+        Cancel a task and remove it.
+        """
+        ...
+
+    def retry(self, task_id: str, *, reset: bool) -> Document:
+        """
+        Retry a task and return it; one that has not failed is a failure.
+        """
+        ...
+
+    def resume(self, task_id: str) -> Document:
+        """
+        Let a task go on and return it; one that has not crashed is a failure.
+        """
+        ...
+
+    def run(self, task_id: str) -> Document:
+        """
+        Ask for a run now and return the task.
+        """
+        ...
+
+    def configure(self, task_id: str, **changes: Any) -> Document:
+        """
+        Change a definition, by the names of its document (`retryDelay` in ms), and return the task.
+        """
+        ...
+
+    def purge(self, days: int) -> int:
+        """
+        Remove what completed so many days ago, and return how many.
+        """
+        ...
+
+    def explain(self, task_id: str) -> list[str]:
+        """
+        Return why a task does not run, or when it will.
+        """
+        ...
+
+    def history(self, task_id: str, *, offset: int, limit: int) -> Document:
+        """
+        Return a page of runs as `GET /cxs/tasks/{id}/history` answers it.
+        """
+        ...
+
+    def nodes(self) -> list[Document]:
+        """
+        Return the nodes that nobody declared dead, by id.
+        """
+        ...
+
+    def set_executor(self, node_id: str, *, enabled: bool) -> None:
+        """
+        Let a node run tasks, or no longer.
+        """
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """
+        Return the counters of the node that answers, by name.
         """
         ...
 
@@ -80,20 +148,88 @@ class RestTasks:
         """
         Return a task.
         """
-        return self._request("GET", f"/cxs/tasks/{quote(task_id, safe='')}")
+        return self._request("GET", _path(task_id))
 
     def cancel(self, task_id: str) -> None:
         """
         Cancel a task.
         """
-        self._request("DELETE", f"/cxs/tasks/{quote(task_id, safe='')}?strict=true")
+        self._request("DELETE", f"{_path(task_id)}?strict=true")
 
-    def _request(self, method: str, target: str) -> Document:
-        try:
-            status, body = self._exchange(method, target)
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Failure(f"{self._shown} is out of reach: {reason}", Exit.OUT_OF_REACH) from error
+    def delete(self, task_id: str) -> None:
+        """
+        Remove a task.
+        """
+        self._request("DELETE", f"{_path(task_id)}?remove=true")
+
+    def retry(self, task_id: str, *, reset: bool) -> Document:
+        """
+        Retry a task.
+        """
+        query = urlencode({"resetFailureCount": str(reset).lower(), "strict": "true"})
+        return self._request("POST", f"{_path(task_id)}/retry?{query}")
+
+    def resume(self, task_id: str) -> Document:
+        """
+        Let a task go on.
+        """
+        return self._request("POST", f"{_path(task_id)}/resume?strict=true")
+
+    def run(self, task_id: str) -> Document:
+        """
+        Ask for a run now.
+        """
+        return self._request("POST", f"{_path(task_id)}/run")
+
+    def configure(self, task_id: str, **changes: Any) -> Document:
+        """
+        Change a definition; what the original knew goes as it does there, the rest in a body.
+        """
+        query = {name: value for name, value in changes.items() if name in _QUERIED}
+        rest = {name: value for name, value in changes.items() if name not in _QUERIED}
+        return self._request("PUT", f"{_path(task_id)}/config?{urlencode(query)}", rest or None)
+
+    def purge(self, days: int) -> int:
+        """
+        Remove what completed so many days ago.
+        """
+        return int(self._request("POST", f"/cxs/tasks/purge?days={days}")["count"])
+
+    def explain(self, task_id: str) -> list[str]:
+        """
+        Return why a task does not run.
+        """
+        return list(self._request("GET", f"{_path(task_id)}/explain")["reasons"])
+
+    def history(self, task_id: str, *, offset: int, limit: int) -> Document:
+        """
+        Return a page of runs.
+        """
+        return self._request("GET", f"{_path(task_id)}/history?{urlencode({'offset': offset, 'limit': limit})}")
+
+    def nodes(self) -> list[Document]:
+        """
+        Return the nodes.
+        """
+        return sorted(self._request("GET", "/cxs/nodes")["list"], key=lambda node: str(node["nodeId"]))
+
+    def set_executor(self, node_id: str, *, enabled: bool) -> None:
+        """
+        Let a node run tasks, or no longer.
+        """
+        self._request("PUT", f"/cxs/nodes/{quote(node_id, safe='')}/executor?enabled={str(enabled).lower()}")
+
+    def metrics(self) -> dict[str, float]:
+        """
+        Return the counters of the node that answers.
+        """
+        status, body = self._answer("GET", "/metrics")
+        if status >= _BAD_REQUEST:
+            raise _refusal(status, _document(body))
+        return read_metrics(body.decode(errors="replace"))
+
+    def _request(self, method: str, target: str, content: Document | None = None) -> Document:
+        status, body = self._answer(method, target, content)
         document = _document(body)
         if status >= _BAD_REQUEST:
             raise _refusal(status, document)
@@ -101,15 +237,41 @@ class RestTasks:
             raise Failure(f"{self._shown} answered {status} without a JSON document; is it unomi-scheduler?")
         return document
 
-    def _exchange(self, method: str, target: str) -> tuple[int, bytes]:
+    def _answer(self, method: str, target: str, content: Document | None = None) -> tuple[int, bytes]:
+        try:
+            return self._exchange(method, target, content)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Failure(f"{self._shown} is out of reach: {reason}", Exit.OUT_OF_REACH) from error
+
+    def _exchange(self, method: str, target: str, content: Document | None) -> tuple[int, bytes]:
         kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
         connection = kind(self._url.hostname or "", _port(self._url), timeout=TIMEOUT_SECONDS)
         try:
-            connection.request(method, self._url.path.rstrip("/") + target, headers=self._headers)
+            body = None if content is None else json.dumps(content).encode()
+            headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
+            connection.request(method, self._url.path.rstrip("/") + target, body, headers)
             response = connection.getresponse()
             return response.status, response.read()
         finally:
             connection.close()
+
+
+def read_metrics(text: str) -> dict[str, float]:
+    """
+    Return the values of a page for Prometheus, by name and labels; what is no number is left out.
+    """
+    found = {}
+    for line in text.splitlines():
+        name, space, value = line.rpartition(" ")
+        if space and not line.startswith("#"):
+            with suppress(ValueError):
+                found[name] = float(value)
+    return {name: int(value) if value.is_integer() else value for name, value in found.items()}
+
+
+def _path(task_id: str) -> str:
+    return f"/cxs/tasks/{quote(task_id, safe='')}"
 
 
 def _port(url: SplitResult) -> int:

@@ -4,19 +4,24 @@ Tasks straight from a store, without a server: through a scheduler that is never
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from unomi_scheduler import (
     Conflict,
+    Heartbeat,
     InvalidTask,
     InvalidTransition,
+    Page,
     Scheduler,
     SchedulerError,
     Settings,
     StoreUnavailable,
     TaskNotFound,
+    history_document,
     task_document,
 )
 
@@ -57,13 +62,7 @@ class StoreTasks:
         names = {"type": "task_type", "sortBy": "sort_by"}
         with _failures():
             page = self._scheduler.find_tasks(**{names.get(name, name): value for name, value in query.items()})
-        return {
-            "list": [task_document(task) for task in page.list],
-            "offset": page.offset,
-            "pageSize": page.page_size,
-            "totalSize": page.total_size,
-            "totalSizeRelation": page.total_size_relation,
-        }
+            return _page(page, task_document)
 
     def task(self, task_id: str) -> Document:
         """
@@ -78,6 +77,118 @@ class StoreTasks:
         """
         with _failures():
             self._scheduler.cancel_task(task_id, strict=True)
+
+    def delete(self, task_id: str) -> None:
+        """
+        Remove a task.
+        """
+        with _failures():
+            self._scheduler.delete_task(task_id)
+
+    def retry(self, task_id: str, *, reset: bool) -> Document:
+        """
+        Retry a task.
+        """
+        with _failures():
+            return task_document(self._scheduler.retried(task_id, reset_failure_count=reset, strict=True).task)
+
+    def resume(self, task_id: str) -> Document:
+        """
+        Let a task go on.
+        """
+        with _failures():
+            return task_document(self._scheduler.resumed(task_id, strict=True).task)
+
+    def run(self, task_id: str) -> Document:
+        """
+        Ask for a run now.
+        """
+        with _failures():
+            return task_document(self._scheduler.run_now(task_id))
+
+    def configure(self, task_id: str, **changes: Any) -> Document:
+        """
+        Change a definition.
+        """
+        values = {_in_python(name): value for name, value in changes.items()}
+        with _failures():
+            return task_document(self._scheduler.update_task_config(task_id, **values))
+
+    def purge(self, days: int) -> int:
+        """
+        Remove what completed so many days ago.
+        """
+        with _failures():
+            return self._scheduler.purge_old_tasks(days)
+
+    def explain(self, task_id: str) -> list[str]:
+        """
+        Return why a task does not run.
+        """
+        with _failures():
+            return list(self._scheduler.explain(task_id))
+
+    def history(self, task_id: str, *, offset: int, limit: int) -> Document:
+        """
+        Return a page of runs.
+        """
+        with _failures():
+            return _page(self._scheduler.history(task_id, offset, limit), history_document)
+
+    def nodes(self) -> list[Document]:
+        """
+        Return the nodes.
+        """
+        with _failures():
+            return [_node_document(one) for one in sorted(self._scheduler.nodes(), key=lambda node: node.node_id)]
+
+    def set_executor(self, node_id: str, *, enabled: bool) -> None:
+        """
+        Refuse: a node is told by REST.
+        """
+        word = "enable" if enabled else "disable"
+        raise Failure(
+            f"changing it is not possible through a store: ask a server, unomi-task --url URL executor {node_id} {word}"
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """
+        Refuse: each node counts for itself.
+        """
+        raise Failure(
+            "the counters are in the memory of each node, not in the store: ask a server, unomi-task --url URL metrics",
+            Exit.USAGE,
+        )
+
+
+def _page(page: Page[Any], document: Callable[[Any], Document]) -> Document:
+    return {
+        "list": [document(one) for one in page.list],
+        "offset": page.offset,
+        "pageSize": page.page_size,
+        "totalSize": page.total_size,
+        "totalSizeRelation": page.total_size_relation,
+    }
+
+
+def _in_python(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def _node_document(node: Heartbeat) -> Document:
+    values = {_on_the_wire(name): value for name, value in asdict(node).items()}
+    # By the store's clock: that of the node is told apart.
+    dates = {"startedAt": node.started_at - node.clock_offset, "beatAt": node.beat_at - node.clock_offset}
+    return values | {name: _iso(millis) for name, millis in dates.items()}
+
+
+def _on_the_wire(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def _iso(millis: int) -> str:
+    return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @contextmanager

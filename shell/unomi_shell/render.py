@@ -94,6 +94,63 @@ WIDE_COLUMNS = (
 )
 
 
+def span(millis: object) -> str:
+    """
+    Return a length of time in words that fit a column, e.g. `850 ms`, `12.3 s`, `3m 20s`, `2h 05m`, `3d 04h`.
+    """
+    if not isinstance(millis, int):
+        return NONE
+    if abs(millis) < _MINUTE:
+        return f"{millis} ms" if abs(millis) < _SECOND else f"{millis / _SECOND:.1f} s"
+    for large, small, names in ((_DAY, _HOUR, "dh"), (_HOUR, _MINUTE, "hm")):
+        if millis >= large:
+            return f"{millis // large}{names[0]} {millis % large // small:02}{names[1]}"
+    return f"{millis // _MINUTE}m {millis % _MINUTE // _SECOND:02}s"
+
+
+_SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
+
+
+def load(node: Document) -> str:
+    """
+    Return how much a node has to do.
+    """
+    return f"{node.get('running', 0)}{', full' if node.get('busy') else ''}"
+
+
+def _text(name: str) -> Callable[[Document], str]:
+    return lambda row: plain(row.get(name))
+
+
+def _words(name: str) -> Callable[[Document], str]:
+    return lambda row: plain(", ".join(row.get(name) or ()) or None)
+
+
+HISTORY_COLUMNS = (
+    Column("Started", lambda run: moment(run.get("start"))),
+    Column("Ended", lambda run: moment(run.get("end"))),
+    Column("Status", _text("status")),
+    Column("Duration", lambda run: span(run.get("duration")), right=True),
+    Column("Attempt", _text("attempt"), right=True),
+    Column("Node", _text("nodeId")),
+    Column("Error", _text("error")),
+)
+NODE_COLUMNS = (
+    Column("Node", _text("nodeId")),
+    Column("Executor", lambda node: "ENABLED" if node.get("executorNode") else "DISABLED"),
+    Column("Running", load, right=True),
+    Column("Lease", lambda node: span(node.get("leaseMillis")), right=True),
+    Column("Last Beat", lambda node: moment(node.get("beatAt"))),
+    Column("Clock Offset", lambda node: span(node.get("clockOffset")), right=True),
+    Column("Host", _text("host")),
+    Column("Process", _text("pid"), right=True),
+    Column("Address", _text("address")),
+    Column("Tags", _words("tags")),
+    Column("Types", _words("taskTypes")),
+)
+METRIC_COLUMNS = (Column("Metric", _text("name")), Column("Value", _text("value"), right=True))
+
+
 def task_list(
     tasks: Sequence[Document],
     *,

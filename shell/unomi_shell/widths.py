@@ -1,5 +1,5 @@
 """
-Fitting the table of tasks into a terminal: ids stay whole, the other columns give way.
+Fitting a table into a terminal: ids stay whole, the other columns give way.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from typing import NamedTuple
 from .render import NONE, SEPARATOR, Column, Document, rows_of
 
 _TYPE = "Type"
-_DATES = frozenset({"Next Run", "Last Run"})
+_CUT = frozenset({_TYPE, "Types", "Error"})
+_DATES = frozenset({"Next Run", "Last Run", "Started", "Ended", "Last Beat"})
 _WITHOUT_SECONDS, _WITHOUT_YEAR = slice(0, 16), slice(5, 16)
 _COMFORTABLE, _SHORTEST = 18, 10
-"""How many characters of a type are left at first, and at the end."""
-_GIVING_WAY = ("Persistent", "Total Exec", "Successes", "Progress", "Node", "Failures", "Last Run", _TYPE, "Next Run")
+"""How many characters of a type or an error are left at first, and at the end."""
+_GIVING_WAY = (
+    *("Persistent", "Total Exec", "Successes", "Progress"),
+    *("Process", "Host", "Address", "Tags", "Clock Offset", "Types", "Attempt", "Started"),
+    *("Node", "Failures", "Last Run", _TYPE, "Next Run"),
+)
 """The columns that are left out when nothing else helps, the first of them first."""
 
 
@@ -62,7 +67,8 @@ def _narrower(sizes: tuple[_Size, ...], width: int) -> Iterator[tuple[_Size, ...
     yield _with_type(days, width, _COMFORTABLE)
     yield _with_type(days, width, _SHORTEST)
     for heading in _GIVING_WAY:
-        days = tuple(one for one in days if one.column.heading != heading)
+        # The first column names the row.
+        days = (days[0], *(one for one in days[1:] if one.column.heading != heading))
         yield _with_type(days, width, _SHORTEST)
 
 
@@ -86,7 +92,7 @@ def _part_of(cell: Callable[[Document], str], part: slice) -> Callable[[Document
 
 def _with_type(sizes: tuple[_Size, ...], width: int, shortest: int) -> tuple[_Size, ...]:
     excess = _excess(sizes, width)
-    return tuple(_cut(one, max(shortest, one.width - excess)) if one.column.heading == _TYPE else one for one in sizes)
+    return tuple(_cut(one, max(shortest, one.width - excess)) if one.column.heading in _CUT else one for one in sizes)
 
 
 def _cut(size: _Size, most: int) -> _Size:

@@ -179,7 +179,7 @@ def test_a_table_on_a_terminal_is_as_wide_as_that(scheduler: Scheduler, monkeypa
     What found no room is named.
     """
     schedule(scheduler, "a" * 36)
-    monkeypatch.setattr("unomi_shell.main._terminal_width", lambda: 80)
+    monkeypatch.setattr("unomi_shell.terminal.width", lambda: 80)
     result = run("--store", STORE, "list")
 
     assert max(map(len, result.stdout.splitlines())) <= 80
@@ -294,7 +294,7 @@ def test_on_a_terminal_cancel_asks(
     """
     Anything but yes leaves the task alone.
     """
-    monkeypatch.setattr("unomi_shell.main._on_terminal", lambda: True)
+    monkeypatch.setattr("unomi_shell.terminal.is_attended", lambda: True)
     result = run("--store", STORE, "cancel", "xyz", answer=answer)
 
     assert "Cancel task xyz-3 (sample, SCHEDULED)?" in result.stdout
@@ -306,7 +306,7 @@ def test_on_a_terminal_force_does_not_ask(scheduler: Scheduler, monkeypatch: pyt
     """
     For scripts that have one.
     """
-    monkeypatch.setattr("unomi_shell.main._on_terminal", lambda: True)
+    monkeypatch.setattr("unomi_shell.terminal.is_attended", lambda: True)
 
     assert run("--store", STORE, "cancel", "xyz", "--force").exit_code == 0
     assert scheduler.get_task("xyz-3").status is TaskStatus.CANCELLED

@@ -28,6 +28,7 @@ _ONLY = {
     "apscheduler": {"unomi_scheduler.node.memory"},
     "falcon": {"unomi_rest"},
     "click": {"unomi_shell"},
+    "prompt_toolkit": {"unomi_shell.interactive"},
     "rich": {"unomi_shell"},
     "unomi_rest": {"unomi_rest", "unomi_shell.server"},
     "unomi_shell": {"unomi_shell"},

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from unomi_scheduler import (
@@ -27,6 +26,7 @@ from unomi_scheduler import (
 
 from .client import Document
 from .failures import Exit, Failure
+from .snapshot import iso
 
 _EXITS: dict[type[SchedulerError], Exit] = {
     InvalidTask: Exit.USAGE,
@@ -179,16 +179,12 @@ def _node_document(node: Heartbeat) -> Document:
     values = {_on_the_wire(name): value for name, value in asdict(node).items()}
     # By the store's clock: that of the node is told apart.
     dates = {"startedAt": node.started_at - node.clock_offset, "beatAt": node.beat_at - node.clock_offset}
-    return values | {name: _iso(millis) for name, millis in dates.items()}
+    return values | {name: iso(millis) for name, millis in dates.items()}
 
 
 def _on_the_wire(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
-
-
-def _iso(millis: int) -> str:
-    return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Tasks for a terminal, with colours.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from .render import EARLIER_ERROR, LAST_ERROR, Document, section_value, task_lines, task_sections
 
-_COLOURS = {
+COLOURS = {
     "SCHEDULED": "cyan",
     "WAITING": "yellow",
     "RUNNING": "blue",
@@ -30,13 +31,21 @@ def show_task(task: Document, console: Console | None = None) -> None:
     Print everything about a task.
     """
     out = console or Console()
+    for panel in task_panels(task):
+        out.print(panel)
+
+
+def task_panels(task: Document) -> Iterator[Panel]:
+    """
+    Return everything about a task in frames.
+    """
     grid = _grid()
     for label, value in task_lines(task):
-        style = _COLOURS.get(value, "") if label == "Status" else _STYLES.get(label, "")
+        style = COLOURS.get(value, "") if label == "Status" else _STYLES.get(label, "")
         grid.add_row(label, Text(value, style=style))
-    out.print(Panel(grid, title="Task Details", title_align="left", expand=False))
+    yield Panel(grid, title="Task Details", title_align="left", expand=False)
     for title, content in task_sections(task):
-        out.print(Panel(_section(content), title=title, title_align="left", expand=False))
+        yield Panel(_section(content), title=title, title_align="left", expand=False)
 
 
 def _grid() -> Table:

@@ -76,12 +76,22 @@ def _write(path: Path, text: str) -> None:
 
 
 def _path(port: int) -> Path:
+    return state_folder() / "sign-in" / f"{port}.json"
+
+
+def state_folder() -> Path:
+    """
+    Return the folder of this user for what is to last.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
     # The settings know this folder too, but `unomi-task` must not load the scheduler to find it.
     if sys.platform == "darwin":
         state = Path.home() / "Library" / "Application Support"
     else:
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return state / "unomi-scheduler" / "sign-in" / f"{port}.json"
+    return state / "unomi-scheduler"
 
 
 def _user() -> str:

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from unomi_rest import app
 from unomi_scheduler import Heartbeat, Scheduler, history_document, task_document
+from unomi_shell.snapshot import iso
 
 
 class _Part:
@@ -86,7 +87,8 @@ class _Metrics(_Part):
 
 
 def _node(node: Heartbeat) -> dict[str, object]:
-    return {to_camel(name): value for name, value in asdict(node).items()}
+    dates = {"startedAt": iso(node.started_at), "beatAt": iso(node.beat_at)}
+    return {to_camel(name): value for name, value in asdict(node).items()} | dates
 
 
 _TABLE = {

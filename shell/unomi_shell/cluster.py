@@ -16,7 +16,7 @@ from .target import Target, pass_target, print_json, target_options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .client import Document, Tasks
+    from .tasks import Document, Tasks
 
 _STATES = {"enable": True, "disable": False}
 

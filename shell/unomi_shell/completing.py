@@ -17,7 +17,7 @@ from .target import Target, target_options
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from .client import Document
+    from .tasks import Document
 
 STATES = ("SCHEDULED", "WAITING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 SHELLS = ("bash", "zsh", "fish")

@@ -24,9 +24,9 @@ from unomi_scheduler import (
     task_document,
 )
 
-from .client import Document
 from .failures import Exit, Failure
 from .snapshot import iso
+from .tasks import Document
 
 _EXITS: dict[type[SchedulerError], Exit] = {
     InvalidTask: Exit.USAGE,
@@ -35,6 +35,9 @@ _EXITS: dict[type[SchedulerError], Exit] = {
     Conflict: Exit.WRONG_STATE,
     StoreUnavailable: Exit.OUT_OF_REACH,
 }
+
+_UNTOLD = frozenset({"counter", "history_since", "dead_by"})
+"""What nodes tell each other, and nobody else."""
 
 
 class StoreTasks:
@@ -176,10 +179,9 @@ def _in_python(name: str) -> str:
 
 
 def _node_document(node: Heartbeat) -> Document:
-    values = {_on_the_wire(name): value for name, value in asdict(node).items()}
-    # By the store's clock: that of the node is told apart.
-    dates = {"startedAt": node.started_at - node.clock_offset, "beatAt": node.beat_at - node.clock_offset}
-    return values | {name: iso(millis) for name, millis in dates.items()}
+    values = {_on_the_wire(name): value for name, value in asdict(node).items() if name not in _UNTOLD}
+    dates = {"startedAt": iso(node.started_at), "beatAt": iso(node.beat_at)}
+    return {name: value for name, value in (values | dates).items() if value is not None and value != ""}
 
 
 def _on_the_wire(name: str) -> str:

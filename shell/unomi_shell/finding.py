@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .failures import Exit, Failure
 
 if TYPE_CHECKING:
-    from .client import Document, Tasks
+    from .tasks import Document, Tasks
 
 _SHOWN = 5
 _BEHIND = "\U0010ffff"

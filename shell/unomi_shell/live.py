@@ -22,9 +22,9 @@ from .target import Target, pass_target, target_options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .client import Document, Tasks
     from .keys import Keys
     from .looking import Looker
+    from .tasks import Document, Tasks
     from .view import View
 
 _BLINK = 1.0

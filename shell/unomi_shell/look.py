@@ -18,8 +18,8 @@ from .sorting import sort_by
 from .target import Target, pass_target, print_json, target_options
 
 if TYPE_CHECKING:
-    from .client import Document
     from .render import Column
+    from .tasks import Document
 
 task_id_argument = click.argument("task_id", metavar="ID", shell_complete=complete_ids)
 

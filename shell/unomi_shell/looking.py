@@ -15,7 +15,7 @@ from .snapshot import Wish, look
 from .view import Order
 
 if TYPE_CHECKING:
-    from .client import Document, Tasks
+    from .tasks import Document, Tasks
 
 _DONE = {"cancel": "has been cancelled", "retry": "has been queued for retry", "reset": "has been queued for retry"}
 

@@ -185,7 +185,8 @@ def _lease(node: Document, now: int) -> Text:
     beat, lease = millis_of(node.get("beatAt")), node.get("leaseMillis")
     if beat is None or not isinstance(lease, int):
         return Text("-")
-    left = lease - (now - beat)
+    # Its clock may be before the others'.
+    left = lease - (now - (beat - int(node.get("clockOffset", 0))))
     return Text(f"{span(left)} of {span(lease)}") if left > 0 else Text(f"over by {span(-left)}", "bold red")
 
 

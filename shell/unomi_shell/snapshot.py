@@ -12,7 +12,7 @@ from .completing import STATES
 from .failures import Exit, Failure
 
 if TYPE_CHECKING:
-    from .client import Document, Tasks
+    from .tasks import Document, Tasks
 
 _MOST = 30
 """So many tasks of each kind are looked at; no screen shows more."""

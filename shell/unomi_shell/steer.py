@@ -15,7 +15,7 @@ from .look import task_id_argument
 from .target import Target, pass_target, print_json, target_options
 
 if TYPE_CHECKING:
-    from .client import Document, Tasks
+    from .tasks import Document, Tasks
 
 _force = click.option("-f", "--force", is_flag=True, help="Do not ask.")
 

@@ -15,7 +15,7 @@ import click
 from .failures import Exit, Failure
 
 if TYPE_CHECKING:
-    from .client import Tasks
+    from .tasks import Tasks
 
 DEFAULT_URL = "http://127.0.0.1:8181"
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.shell.emulation import Emulation
 from tests.waiting import PATIENCE
 
 _CODE = """
@@ -56,6 +57,15 @@ class Terminal:
         drawn = self._sent.split(_HOME)
         return _STEERING.sub("", drawn[-1])
 
+    @property
+    def emulated(self) -> str:
+        """
+        What stands on it now.
+        """
+        emulation = Emulation()
+        emulation.send(self._sent)
+        return emulation.text
+
     def type(self, text: str) -> None:
         """
         Type.
@@ -77,6 +87,12 @@ class Terminal:
             assert time.monotonic() < deadline, f"expected {words}, there is:\n{self.text[-4_000:]}"
             assert self._hear(1), f"ended without {words}:\n{self.text[-4_000:]}"
         return self.screen
+
+    def listens(self) -> bool:
+        """
+        Take in what has been sent until now; answer whether the command is there.
+        """
+        return self._hear(0)
 
     def ends(self, within: float = PATIENCE) -> int:
         """

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from tests.shell import routes
-from tests.shell.support import PASSWORD, USER, rest
+from tests.shell.support import PASSWORD, USER, served
+from unomi_rest.accounts import make_account
+from unomi_rest.app import create_app
 from unomi_scheduler import Scheduler
 
 STORE = "sqlite:///tasks.db"
@@ -27,6 +29,6 @@ def way_to(way: str, scheduler: Scheduler, patch: pytest.MonkeyPatch) -> Iterato
         return
     patch.setenv("UNOMI_TASK_USER", USER)
     patch.setenv("UNOMI_TASK_PASSWORD", PASSWORD)
-    routes.complete(patch)
-    with rest(scheduler) as url:
+    app = create_app(scheduler, scheduler.settings, accounts=[make_account(USER, PASSWORD)])
+    with served(routes.complete(app, scheduler)) as url:
         yield ["--url", url]

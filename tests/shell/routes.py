@@ -80,6 +80,12 @@ class _Nodes(_Part):
         resp.media = {"list": [_node(one) for one in self.scheduler.nodes()]}
 
 
+class _Executor(_Part):
+    def on_put(self, req: falcon.Request, resp: falcon.Response, node_id: str) -> None:
+        (node,) = (one for one in self.scheduler.nodes() if one.node_id == node_id)
+        resp.media = _node(node) | {"executorNode": req.get_param_as_bool("enabled", required=True)}
+
+
 class _Metrics(_Part):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         counted = {name.replace(".", "_"): value for name, value in self.scheduler.get_all_metrics().items()}
@@ -102,6 +108,7 @@ _TABLE = {
     "/cxs/tasks/{task_id}/explain": _Explain,
     "/cxs/tasks/{task_id}/history": _History,
     "/cxs/nodes": _Nodes,
+    "/cxs/nodes/{node_id}/executor": _Executor,
     "/metrics": _Metrics,
 }
 

@@ -296,6 +296,21 @@ def test_a_store_cannot_change_a_node(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "status"), [(["disable"], "DISABLED"), (["here", "disable"], "DISABLED"), (["he", "enable"], "ENABLED")]
+)
+def test_a_server_changes_a_node(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, words: list[str], status: str
+) -> None:
+    """
+    The only one need not be named.
+    """
+    with way_to("rest", scheduler, monkeypatch) as options:
+        result = run(*options, "executor", *words)
+
+    assert (result.exit_code, result.stdout) == (0, f"Task executor status: {status}\nNode ID: here\n")
+
+
+@pytest.mark.parametrize(
     ("words", "code"), [(["there"], Exit.NOT_FOUND), (["here", "x", "y"], Exit.USAGE), (["a", "b"], Exit.USAGE)]
 )
 def test_a_wrong_node_is_refused(target: list[str], words: list[str], code: Exit) -> None:

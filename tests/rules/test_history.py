@@ -28,6 +28,7 @@ from unomi_scheduler.rules.history import (
     row_id,
     row_of,
     rows_of,
+    unflushed,
 )
 from unomi_scheduler.rules.outcomes import complete, crash, fail
 
@@ -220,3 +221,22 @@ def test_the_row_of_a_run_record_names_its_definition() -> None:
     assert (row.task_id, row.all_nodes_of, row.period) == ("all@a", "all", NOW - 7)
     assert (row_of(record, strange).period, row_of(make_task(), strange).period) == (None, None)
     assert row_of(make_task(), {**strange, "period": "2025-06-15T15:06:40.000Z"}).period is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kinds", "expected"),
+    [
+        (TaskStatus.RUNNING, ["CRASHED", "RESUMED"], ["CRASHED"]),
+        (TaskStatus.CRASHED, ["RESUMED", "CRASHED"], ["RESUMED", "CRASHED"]),
+        (TaskStatus.COMPLETED, ["RESUMED", "SUCCESS"], ["RESUMED", "SUCCESS"]),
+        (TaskStatus.SCHEDULED, ["RESUMED"], ["RESUMED"]),
+        (TaskStatus.RUNNING, [], []),
+    ],
+)
+def test_a_resumption_has_no_row_before_it_is_sure(status: TaskStatus, kinds: list[str], expected: list[str]) -> None:
+    """
+    Its claim may be given back, and the entry with it; a row would tell of what never was (P20).
+    """
+    task = make_task(status=status, history=tuple({"status": kind} for kind in kinds))
+
+    assert [one["status"] for one in unflushed(task)] == expected

@@ -147,7 +147,7 @@ class Outbox:
         if not self._enabled:
             return
         waiting = 0
-        for one in task.history[history.flushed_of(task) :]:
+        for one in history.unflushed(task):
             row_id = history.row_id(task, one)
             if row_id in self._rows:
                 waiting += 1

@@ -8,6 +8,7 @@ moves only with writes that happen anyway, so it may lag; a row is created only 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -49,6 +50,16 @@ def flushed_of(task: Task) -> int:
     Return how many entries the document says have their row, whatever another program may have put there.
     """
     return min(max(0, task.history_flushed), len(task.history))
+
+
+def unflushed(task: Task) -> Sequence[JsonObject]:
+    """
+    Return the entries that are not said to have their row. That a run goes on from a crash has none yet while its claim
+    may still be given back, which takes the entry away again.
+    """
+    entries = task.history[flushed_of(task) :]
+    noted = task.status is TaskStatus.RUNNING and entries and entries[-1].get("status") == RESUMED
+    return entries[:-1] if noted else entries
 
 
 def recorded(task: Task, added: JsonObject) -> dict[str, Any]:

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 from unomi_scheduler import (
     Conflict,
-    Heartbeat,
     InvalidTask,
     InvalidTransition,
     Page,
@@ -21,11 +19,11 @@ from unomi_scheduler import (
     StoreUnavailable,
     TaskNotFound,
     history_document,
+    node_document,
     task_document,
 )
 
 from .failures import Exit, Failure
-from .snapshot import iso
 from .tasks import Document
 
 _EXITS: dict[type[SchedulerError], Exit] = {
@@ -35,9 +33,6 @@ _EXITS: dict[type[SchedulerError], Exit] = {
     Conflict: Exit.WRONG_STATE,
     StoreUnavailable: Exit.OUT_OF_REACH,
 }
-
-_UNTOLD = frozenset({"counter", "history_since", "dead_by"})
-"""What nodes tell each other, and nobody else."""
 
 
 class StoreTasks:
@@ -143,7 +138,7 @@ class StoreTasks:
         Return the nodes.
         """
         with _failures():
-            return [_node_document(one) for one in sorted(self._scheduler.nodes(), key=lambda node: node.node_id)]
+            return [node_document(one) for one in sorted(self._scheduler.nodes(), key=lambda node: node.node_id)]
 
     def set_executor(self, node_id: str, *, enabled: bool) -> None:
         """
@@ -176,17 +171,6 @@ def _page(page: Page[Any], document: Callable[[Any], Document]) -> Document:
 
 def _in_python(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-
-
-def _node_document(node: Heartbeat) -> Document:
-    values = {_on_the_wire(name): value for name, value in asdict(node).items() if name not in _UNTOLD}
-    dates = {"startedAt": iso(node.started_at), "beatAt": iso(node.beat_at)}
-    return {name: value for name, value in (values | dates).items() if value is not None and value != ""}
-
-
-def _on_the_wire(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(map(str.capitalize, rest))
 
 
 @contextmanager

@@ -316,6 +316,27 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """
+    A small document that the cluster shares beside its tasks, such as a sign-in token or a list of a node's memory
+    tasks: `name` among those of its `kind`, and `body`, any JSON object. Its document id is `<kind>:<name>`.
+
+    A kind has no colon in it.
+    """
+
+    kind: str
+    name: str
+    body: JsonObject
+
+    @property
+    def id(self) -> str:
+        """
+        The id of the document.
+        """
+        return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Malformed:
     """
     A task document that cannot be read as a task: its id, why, and the document as it stands.
@@ -340,7 +361,7 @@ class Misplaced(Malformed):
     task: Task
 
 
-Record = Task | Heartbeat | Slot | Malformed
+Record = Task | Heartbeat | Slot | Note | Malformed
 R_co = TypeVar("R_co", covariant=True)
 
 

@@ -15,7 +15,20 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from .errors import SchedulerError
-from .model import Heartbeat, HistoryRow, Malformed, Page, Record, Slot, Stored, Task, TaskStatus, TypeSummary, Version
+from .model import (
+    Heartbeat,
+    HistoryRow,
+    Malformed,
+    Note,
+    Page,
+    Record,
+    Slot,
+    Stored,
+    Task,
+    TaskStatus,
+    TypeSummary,
+    Version,
+)
 
 
 class Action(Enum):
@@ -213,7 +226,7 @@ OVERDUE = 10_000
 
 class TaskStore(Protocol):
     """
-    Task, heartbeat and slot documents with conditional writes (P1, P5). Safe to call from several threads.
+    Task, heartbeat, slot and note documents with conditional writes (P1, P5). Safe to call from several threads.
     """
 
     def open(self) -> None:
@@ -261,6 +274,13 @@ class TaskStore(Protocol):
     def slots(self, ids: Sequence[str] | None = None) -> list[Stored[Slot]]:
         """
         Read slots by task type (those that exist, realtime), or with None search for all that are taken.
+        """
+        ...
+
+    def notes(self, kind: str, names: Sequence[str] | None = None) -> list[Stored[Note]]:
+        """
+        Read notes of a kind by name (those that exist, realtime), or with None search for all of them (as fresh as a
+        search, by name, at most 10,000).
         """
         ...
 

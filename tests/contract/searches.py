@@ -11,6 +11,7 @@ import pytest
 from tests.contract.support import (
     SECOND,
     Plant,
+    create,
     due_query,
     foreign,
     ids,
@@ -27,6 +28,7 @@ from tests.factories import NOW, make_due_task, make_heartbeat, make_running_tas
 from unomi_scheduler.model import (
     Malformed,
     Misplaced,
+    Note,
     Stored,
     TaskStatus,
     evolve,
@@ -263,6 +265,32 @@ class SearchesContract:
         assert [Stored(replace(beat, dead_by="node-b"), dead)] == store.heartbeats([beat.id])
         written(store.write([remove(beat, dead)])[0])
         assert results(store.write([save(replace(beat, counter=3), dead)])) == [Result.MISSING]
+
+    def test_notes_are_read_and_searched_by_kind(self, store: TaskStore) -> None:
+        """
+        By name those of a kind that exist, in order; without names all of that kind, by name.
+        """
+        second, first = (Note(kind="list", name=name, body={"deep": [{"a": None}, 1.5]}) for name in ("b", "a:x"))
+        other = Note(kind="other", name="a:x", body={})
+        versions = put(store, second, first, other)
+
+        assert [Stored(second, versions[0]), Stored(first, versions[1])] == store.notes("list", ["b", "none", "a:x"])
+        assert [Stored(first, versions[1]), Stored(second, versions[0])] == store.notes("list")
+        assert store.notes("nothing") == store.notes("list", []) == []
+
+    def test_a_note_is_written_on_condition(self, store: TaskStore) -> None:
+        """
+        Made once, replaced and removed by version, read at once.
+        """
+        note = Note(kind="list", name="a", body={"count": 1})
+        first = written(store.write([create(note)])[0])
+        assert results(store.write([create(note)])) == [Result.CONFLICT]
+        changed = replace(note, body={"count": 2})
+        second = written(store.write([save(changed, first)])[0])
+        assert results(store.write([save(changed, first)])) == [Result.CONFLICT]
+        assert [Stored(changed, second)] == store.notes("list", ["a"])
+        written(store.write([remove(changed, second)])[0])
+        assert store.notes("list", ["a"]) == []
 
     def test_slots_are_read_and_the_taken_are_searched(self, store: TaskStore) -> None:
         """

@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from ..errors import InvalidTask
-from ..model import Heartbeat, Malformed, Record, Slot, Task
+from ..model import Heartbeat, Malformed, Note, Record, Slot, Task
 from ..ports import Action, Outcome, Result, Write
 from .documents import encode
 
 
 class Kind(StrEnum):
     """
-    The three kinds of documents; one id may name one of each.
+    The four kinds of documents; one id may name one of each.
     """
 
     TASKS = "tasks"
     HEARTBEATS = "heartbeats"
     SLOTS = "slots"
+    NOTES = "notes"
 
 
 _KINDS: dict[type[Record], Kind] = {
@@ -28,6 +29,7 @@ _KINDS: dict[type[Record], Kind] = {
     Malformed: Kind.TASKS,
     Heartbeat: Kind.HEARTBEATS,
     Slot: Kind.SLOTS,
+    Note: Kind.NOTES,
 }
 
 

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import orjson
 
-from ..model import Heartbeat, JsonObject, Malformed, Slot, Stored, Task, Version
+from ..model import Heartbeat, JsonObject, Malformed, Note, Slot, Stored, Task, Version
 from ..ports import Found
-from .documents import decode_heartbeat, decode_slot
+from .documents import decode_heartbeat, decode_note, decode_slot
 from .reading import placed
 
-R = TypeVar("R", Heartbeat, Slot)
+R = TypeVar("R", Heartbeat, Slot, Note)
 
 
 def read_task(task_id: str, body: object) -> Task | Malformed:
@@ -50,6 +50,13 @@ def read_slots(rows: Iterable[tuple[str, object, Version]]) -> list[Stored[Slot]
     Return the slots of these ids, bodies and versions; what is none is left out.
     """
     return _readable(rows, decode_slot)
+
+
+def read_notes(rows: Iterable[tuple[str, object, Version]]) -> list[Stored[Note]]:
+    """
+    Return the notes of these ids, bodies and versions; what is none is left out.
+    """
+    return _readable(rows, decode_note)
 
 
 def found(rows: list[tuple[str, object, Version]], *, limit: int, cursor: Callable[[Any], Any]) -> Found:

@@ -19,14 +19,14 @@ from pydantic import TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from ..errors import InvalidTask
-from ..model import Heartbeat, Json, JsonObject, Malformed, Record, Slot, Task, TaskStatus
+from ..model import Heartbeat, Json, JsonObject, Malformed, Note, Record, Slot, Task, TaskStatus
 from ..rules.placement import partition_of
 from ..rules.readiness import due_at
 from ..timestamps import to_iso
 from .reading import decode_task
 from .shape import DATES, HISTORY_KEY, ITEM_TYPE, wire_name
 
-__all__ = ["HISTORY_KEY", "decode_heartbeat", "decode_slot", "decode_task", "encode", "task_document"]
+__all__ = ["HISTORY_KEY", "decode_heartbeat", "decode_note", "decode_slot", "decode_task", "encode", "task_document"]
 
 _STATUS_ORDER = {status: number for number, status in enumerate(TaskStatus)}
 
@@ -145,6 +145,7 @@ def _encode_malformed(record: Malformed) -> dict[str, Json]:
 
 _HEARTBEAT = TypeAdapter(Heartbeat)
 _SLOT = TypeAdapter(Slot)
+_NOTE = TypeAdapter(Note)
 _HEARTBEAT_NAMES = {to_camel(one.name): one.name for one in fields(Heartbeat)}
 _SLOT_NAMES = {to_camel(one.name): one.name for one in fields(Slot)}
 
@@ -157,11 +158,16 @@ def _encode_slot(slot: Slot) -> dict[str, Json]:
     return {wire: getattr(slot, name) for wire, name in _SLOT_NAMES.items()}
 
 
+def _encode_note(note: Note) -> dict[str, Json]:
+    return {"kind": note.kind, "name": note.name, "body": note.body}
+
+
 _ENCODERS: dict[type, Callable[[Any], dict[str, Json]]] = {
     Task: _encode_task,
     Malformed: _encode_malformed,
     Heartbeat: _encode_heartbeat,
     Slot: _encode_slot,
+    Note: _encode_note,
 }
 
 
@@ -192,3 +198,10 @@ def decode_slot(document: JsonObject) -> Slot:
     Return the slot of a document; fields of a newer version are ignored.
     """
     return _SLOT.validate_python({_SLOT_NAMES[wire]: value for wire, value in document.items() if wire in _SLOT_NAMES})
+
+
+def decode_note(document: JsonObject) -> Note:
+    """
+    Return the note of a document; fields of a newer version are ignored.
+    """
+    return _NOTE.validate_python({name: document[name] for name in ("kind", "name", "body") if name in document})

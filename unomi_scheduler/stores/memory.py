@@ -19,7 +19,7 @@ from uuid import uuid4
 import orjson
 
 from ..clock import Clock
-from ..model import Heartbeat, HistoryRow, JsonObject, Malformed, Page, Slot, Stored, Task, TypeSummary, Version
+from ..model import Heartbeat, HistoryRow, JsonObject, Malformed, Note, Page, Slot, Stored, Task, TypeSummary, Version
 from ..ports import (
     LIST_CAP,
     OVERDUE,
@@ -37,7 +37,7 @@ from ..ports import (
 )
 from ..rules.readiness import ALWAYS_DUE
 from .batches import Kind, body_of, check_batch, kind_of
-from .bodies import found, read_heartbeats, read_slots, read_task, stored_task
+from .bodies import found, read_heartbeats, read_notes, read_slots, read_task, stored_task
 from .fields import fields_of, fields_of_document
 from .findings import quarantine_problem, unreadable_problem
 from .memory_history import MemoryHistory
@@ -61,7 +61,7 @@ class _Data:
         self.pending: deque[tuple[int, Kind, str, Row | None]] = deque()
         self.tasks = TaskView()
         self.history = MemoryHistory()
-        self.others: dict[Kind, dict[str, Row]] = {Kind.HEARTBEATS: {}, Kind.SLOTS: {}}
+        self.others: dict[Kind, dict[str, Row]] = {kind: {} for kind in Kind if kind is not Kind.TASKS}
 
     def show(self, written_before: float) -> None:
         """
@@ -127,6 +127,10 @@ class MemoryStore:
     def slots(self, ids: Sequence[str] | None = None) -> list[Stored[Slot]]:
         slots = read_slots(self._others(Kind.SLOTS, ids))
         return slots if ids is not None else [slot for slot in slots if slot.record.claim_id is not None]
+
+    def notes(self, kind: str, names: Sequence[str] | None = None) -> list[Stored[Note]]:
+        ids = None if names is None else [f"{kind}:{name}" for name in names]
+        return [one for one in read_notes(self._others(Kind.NOTES, ids)) if one.record.kind == kind]
 
     def find_due(self, query: DueQuery) -> Found:
         with self._data.lock:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..clock import Clock, SystemClock
 from ..errors import ConfigurationError, SchedulerError
-from ..model import Heartbeat, HistoryRow, Malformed, Page, Slot, Stored, Task, TypeSummary, Version
+from ..model import Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary, Version
 from ..ports import (
     DueQuery,
     EndedQuery,
@@ -33,7 +33,7 @@ from ..ports import (
 from . import sqlite_history
 from . import sqlite_queries as queries
 from .batches import Kind, body_of, check_batch
-from .bodies import found, read_heartbeats, read_slots, read_task, stored_task
+from .bodies import found, read_heartbeats, read_notes, read_slots, read_task, stored_task
 from .gate import Gate
 from .local_disk import file_system_of, on_network
 from .reading import listed
@@ -114,6 +114,10 @@ class SqliteStore:
     def slots(self, ids: Sequence[str] | None = None) -> list[Stored[Slot]]:
         slots = read_slots(self._others(Kind.SLOTS, ids))
         return slots if ids is not None else [slot for slot in slots if slot.record.claim_id is not None]
+
+    def notes(self, kind: str, names: Sequence[str] | None = None) -> list[Stored[Note]]:
+        ids = None if names is None else [f"{kind}:{name}" for name in names]
+        return [one for one in read_notes(self._others(Kind.NOTES, ids)) if one.record.kind == kind]
 
     def find_due(self, query: DueQuery) -> Found:
         if not query.task_types:

@@ -115,7 +115,8 @@ def _content(connection: sqlite3.Connection) -> dict[str, str]:
         for pragma in ("journal_mode", "synchronous")
     }
     facts |= {key: str(value) for key, value in connection.execute("SELECT key, value FROM meta ORDER BY key")}
-    for kind in Kind:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    for kind in [kind for kind in Kind if kind in tables]:
         facts[kind.value] = str(connection.execute(f"SELECT count(*) FROM {kind}").fetchone()[0])
     return facts
 

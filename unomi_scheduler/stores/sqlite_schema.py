@@ -40,7 +40,11 @@ CREATE TABLE tasks (
     body TEXT
 )
 """
-_OTHERS = "CREATE TABLE {kind} (id TEXT NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text'), seq_no INTEGER, body TEXT)"
+_OTHERS = """
+CREATE TABLE IF NOT EXISTS {kind} (
+    id TEXT NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text'), seq_no INTEGER, body TEXT
+)
+"""
 
 # The one tree holds a task's rows side by side; the end is part of the id, so the key says that an id is there once.
 _HISTORY = (
@@ -83,12 +87,16 @@ _NEW_VERSION = (
     " UPDATE {kind} SET {also}seq_no = (SELECT value FROM meta WHERE key = 'seq_no') WHERE id = NEW.id;"
 )
 _INSERTED = (
-    f"CREATE TRIGGER {{kind}}_inserted AFTER INSERT ON {{kind}} WHEN NEW.seq_no IS NULL BEGIN {_NEW_VERSION} END"
+    "CREATE TRIGGER IF NOT EXISTS {kind}_inserted AFTER INSERT ON {kind}"
+    f" WHEN NEW.seq_no IS NULL BEGIN {_NEW_VERSION} END"
 )
 _EDITED = (
-    "CREATE TRIGGER {kind}_edited AFTER UPDATE OF body ON {kind}"
+    "CREATE TRIGGER IF NOT EXISTS {kind}_edited AFTER UPDATE OF body ON {kind}"
     f" WHEN NEW.seq_no IS OLD.seq_no BEGIN {_NEW_VERSION} END"
 )
+
+
+_NOTES = tuple(statement.format(kind=Kind.NOTES, also="") for statement in (_OTHERS, _INSERTED, _EDITED))
 
 
 def prepare(connection: sqlite3.Connection, path: str) -> None:
@@ -104,7 +112,7 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         raise ConfigurationError(f"{path}: this file system cannot keep a write-ahead log; use a local disk")
     else:
         _create(connection)
-    for statement in _HISTORY:
+    for statement in (*_HISTORY, *_NOTES):
         # Also in a database that an earlier version made: what is only added needs no new schema.
         connection.execute(statement)
 
@@ -145,7 +153,7 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(_OTHERS.format(kind=kind))
     for index in _INDEXES:
         connection.execute(index)
-    for kind in Kind:
+    for kind in (Kind.TASKS, Kind.HEARTBEATS, Kind.SLOTS):
         also = "partition = NULL, " if kind is Kind.TASKS else ""
         connection.execute(_INSERTED.format(kind=kind, also=""))
         connection.execute(_EDITED.format(kind=kind, also=also))

@@ -1,5 +1,5 @@
 """
-Tasks, heartbeats and slots in Elasticsearch 8.19+ and 9.x: the only package that knows the client.
+Tasks, heartbeats, slots and notes in Elasticsearch 8.19+ and 9.x: the only package that knows the client.
 
     store       the port's verbs, each a few lines
     requests    one client: hosts, credentials, time-out, and what a failure means

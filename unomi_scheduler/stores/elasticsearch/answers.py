@@ -14,9 +14,9 @@ from elasticsearch import ApiError, UnsupportedProductError
 from urllib3.exceptions import ClosedPoolError, ConnectTimeoutError, NewConnectionError
 
 from ...errors import ConfigurationError, InvalidTask, SchedulerError, StoreRefused, StoreUnavailable
-from ...model import Heartbeat, Malformed, Slot, Stored, Task, Version
+from ...model import Heartbeat, Malformed, Note, Slot, Stored, Task, Version
 from ...ports import Outcome, Result
-from ..documents import decode_heartbeat, decode_slot
+from ..documents import decode_heartbeat, decode_note, decode_slot
 from ..reading import placed
 from .bulk import Operation
 from .queries import NO_ID
@@ -37,7 +37,7 @@ SERVER_ERROR: Final = 500
 _NO_DOCUMENT = "no document was found"
 _PRIVILEGES = (
     "the user needs the cluster privilege `monitor` and `manage`, `read`, `write` on the scheduler's indices "
-    "(<prefix>-scheduledtask*, <prefix>-schedulernode*, <prefix>-schedulerslot*, <prefix>-schedulerhistory*)"
+    "(<prefix>-scheduledtask*, <prefix>-scheduler*)"
 )
 
 
@@ -213,6 +213,16 @@ def stored_slot(hit: Json) -> Stored[Slot] | None:
     """
     try:
         return Stored(decode_slot(hit["_source"]), version_of(hit))
+    except ValueError:
+        return None
+
+
+def stored_note(hit: Json) -> Stored[Note] | None:
+    """
+    Return the note of a hit, or None when it is none.
+    """
+    try:
+        return Stored(decode_note(hit["_source"]), version_of(hit))
     except ValueError:
         return None
 

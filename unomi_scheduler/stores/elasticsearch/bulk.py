@@ -12,14 +12,20 @@ from typing import NamedTuple
 import orjson
 
 from ...errors import InvalidTask
-from ...model import Heartbeat, Malformed, Record, Slot, Task
+from ...model import Heartbeat, Malformed, Note, Record, Slot, Task
 from ...ports import Action, Outcome, Result, Write
 from ..documents import encode
 from .mapping import Kind, write_alias_of
 
 PART_BYTES = 5_000_000
 ID_BYTES = 512
-_KINDS: dict[type, Kind] = {Task: Kind.TASK, Malformed: Kind.TASK, Heartbeat: Kind.NODE, Slot: Kind.SLOT}
+_KINDS: dict[type, Kind] = {
+    Task: Kind.TASK,
+    Malformed: Kind.TASK,
+    Heartbeat: Kind.NODE,
+    Slot: Kind.SLOT,
+    Note: Kind.NOTE,
+}
 _VERBS = {Action.CREATE: "create", Action.REPLACE: "index", Action.DELETE: "delete"}
 _INDEX_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 

@@ -1,5 +1,5 @@
 """
-What the indices look like: names, settings and mappings of tasks, nodes, slots and the history.
+What the indices look like: names, settings and mappings of tasks, nodes, slots, notes and the history.
 
 Each index has two aliases. `<prefix>-scheduledtask` is the name people and reads use; it is a *write alias*, of which
 the cluster admits one index only, so of several processes that create one at the same time a single one succeeds.
@@ -36,12 +36,13 @@ _STORED: Json = {"type": "object", "enabled": False}
 
 class Kind(Enum):
     """
-    The three kinds of documents; the value is the end of the alias's name.
+    The four kinds of documents; the value is the end of the alias's name.
     """
 
     TASK = "scheduledtask"
     NODE = "schedulernode"
     SLOT = "schedulerslot"
+    NOTE = "schedulernote"
 
 
 _PROPERTIES: dict[Kind, Json] = {
@@ -81,6 +82,7 @@ _PROPERTIES: dict[Kind, Json] = {
         "owner": _KEYWORD,
         "incarnation": _KEYWORD,
     },
+    Kind.NOTE: {"kind": _KEYWORD, "name": _KEYWORD, "body": _STORED},
 }
 
 
@@ -169,7 +171,7 @@ def creation_of(index: str, alias: str, kind: Kind, options: ElasticsearchOption
     """
     Return the body that creates a concrete index together with its two aliases.
     """
-    # Nodes and slots are a handful of documents: one shard serves them best.
+    # Nodes, slots and notes are a handful of documents: one shard serves them best.
     settings = settings_of(options) | ({} if kind is Kind.TASK else {"number_of_shards": 1})
     return {
         "settings": {"index": settings},

@@ -179,6 +179,13 @@ def taken() -> Json:
     return everything() | {"query": all_of([exists("claimId")])}
 
 
+def notes(kind: str) -> Json:
+    """
+    Return the search for the notes of a kind.
+    """
+    return everything() | {"query": {"term": {"kind": kind}}}
+
+
 def quarantined(*, limit: int) -> Json:
     """
     Return the search for the first documents in quarantine, and how many there are.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ...errors import ConfigurationError, SchedulerError, StoreRefused, StoreUnavailable
-from ...model import Heartbeat, HistoryRow, Malformed, Page, Slot, Stored, Task, TypeSummary
+from ...model import Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary
 from ...ports import (
     Action,
     DueQuery,
@@ -46,7 +46,7 @@ _NOT_WRITABLE = Outcome(
 
 class ElasticsearchStore:
     """
-    Tasks, heartbeats and slots in one Elasticsearch cluster.
+    Tasks, heartbeats, slots and notes in one Elasticsearch cluster.
     """
 
     def __init__(self, connection: Connection, indices: Indices, *, url: str, options: ElasticsearchOptions) -> None:
@@ -155,6 +155,11 @@ class ElasticsearchStore:
 
     def slots(self, ids: Sequence[str] | None = None) -> list[Stored[Slot]]:
         return self._few(Kind.SLOT, ids, queries.taken(), answers.stored_slot)
+
+    def notes(self, kind: str, names: Sequence[str] | None = None) -> list[Stored[Note]]:
+        ids = None if names is None else [f"{kind}:{name}" for name in names]
+        found = self._few(Kind.NOTE, ids, queries.notes(kind), answers.stored_note)
+        return sorted(found, key=lambda one: one.record.name) if ids is None else found
 
     def _few(
         self, kind: Kind, ids: Sequence[str] | None, search: Any, read: Callable[[Any], Stored[R] | None]

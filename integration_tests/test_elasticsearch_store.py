@@ -181,7 +181,7 @@ class TestIndices:
             stores = list(pool.map(start, range(8)))
         versions = [put(one, make_task())[0] for one in stores]
 
-        assert len(names_of(admin, prefix)) == 3
+        assert len(names_of(admin, prefix)) == len(Kind)
         assert len({version.index for version in versions}) == 1
 
     def test_opening_again_changes_nothing(self, make_store: MakeStore, admin: Elasticsearch, prefix: str) -> None:

@@ -29,6 +29,7 @@ _ONLY = {
     "falcon": {"unomi_rest"},
     "click": {"unomi_shell"},
     "prompt_toolkit": {"unomi_shell.interactive"},
+    "prometheus_client": {"unomi_rest.exposition", "unomi_rest.metrics"},
     "rich": {"unomi_shell"},
     "unomi_rest": {"unomi_rest", "unomi_shell.server"},
     "unomi_shell": {"unomi_shell"},

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .builder import TaskBuilder
     from .clock import Clock, SystemClock
     from .config import Settings
+    from .distributions import Distribution
     from .errors import (
         ConfigurationError,
         Conflict,
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from .node.context import AsyncTaskContext, TaskContext
     from .node.executors import FunctionExecutor
     from .ports import Callback, Executor, StoreReport, TaskStore
-    from .service import BulkAction, BulkResult, Edited, NodeRun, NotAllScheduled, Scheduler, Selection
+    from .service import BulkAction, BulkResult, Edited, NodeRun, NotAllScheduled, Observation, Scheduler, Selection
     from .service.documents import bulk_document, node_document, type_document
     from .stores.documents import task_document
     from .stores.history_rows import history_document
@@ -81,6 +82,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "DependencyPolicy",
+    "Distribution",
     "Edited",
     "Executor",
     "FunctionExecutor",
@@ -93,6 +95,7 @@ __all__ = [
     "Metric",
     "NodeRun",
     "NotAllScheduled",
+    "Observation",
     "Page",
     "Scheduler",
     "SchedulerError",
@@ -131,6 +134,7 @@ _HOMES = {
     "ConfigurationError": ".errors",
     "Conflict": ".errors",
     "DependencyPolicy": ".model",
+    "Distribution": ".distributions",
     "Edited": ".service",
     "Executor": ".ports",
     "FunctionExecutor": ".node.executors",
@@ -143,6 +147,7 @@ _HOMES = {
     "Metric": ".metrics",
     "NodeRun": ".service",
     "NotAllScheduled": ".service",
+    "Observation": ".service",
     "Page": ".model",
     "Scheduler": ".service",
     "SchedulerError": ".errors",

@@ -373,6 +373,13 @@ class TaskStore(Protocol):
         """
         ...
 
+    def defects(self) -> tuple[str, ...]:
+        """
+        Return what is wrong with the index or the tables themselves, so that tasks cannot be kept there as they should,
+        each with what to do: a part is missing, or of another version, or refuses writes. Few requests, no change.
+        """
+        ...
+
     def check(self) -> StoreReport:
         """
         Look at everything that can be wrong with this store, without changing anything. Never raises.

@@ -249,6 +249,7 @@ class Error(Answer):
     code: Code
     message: str
     checks: dict[str, bool] = absent(description="Of /readyz alone.")
+    problems: dict[str, str] = absent(description="Of /readyz alone: for each check that fails, what to do.")
 
 
 class Interface(BaseModel):

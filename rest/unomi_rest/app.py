@@ -18,7 +18,7 @@ from .cors import Cors
 from .known import KnownParameters
 from .limits import BodyLimit, SafeHeaders
 from .raw_path import RawPath
-from .routes import HEALTH, ROUTES, Route
+from .routes import HEALTH, METRICS, ROUTES, Route
 
 App = falcon.App[falcon.Request, falcon.Response]
 
@@ -47,9 +47,9 @@ def create_app(
 
 def create_health_app(scheduler: Scheduler) -> App:
     """
-    Return the WSGI application of a node's small port: health and nothing else.
+    Return the WSGI application of a node's small port: health and metrics, without sign-in.
     """
-    return _app(scheduler, HEALTH, SafeHeaders(), BodyLimit())
+    return _app(scheduler, (*HEALTH, METRICS), SafeHeaders(), BodyLimit())
 
 
 def _app(scheduler: Scheduler, routes: Iterable[Route], *middleware: Any) -> App:

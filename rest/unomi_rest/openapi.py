@@ -125,6 +125,8 @@ def _responses(route: Route, one: Operation) -> Iterator[tuple[str, Json]]:
         text = HTTPStatus(status).phrase
         if status != one.status:
             yield str(status), {"description": text, "content": _content(answers.Error.__name__)}
+        elif one.text is not None:
+            yield str(status), {"description": text, "content": {one.text: {"schema": {"type": "string"}}}}
         elif one.answer is None:
             yield str(status), {"description": text}
         else:

@@ -17,6 +17,7 @@ from unomi_scheduler import Scheduler
 from . import answers, parameters, schemas
 from .health import LiveResource, ReadyResource
 from .management import BulkResource, NodesResource, PurgeResource, TypesResource
+from .metrics import MetricsResource
 from .openapi import OpenApiResource
 from .parameters import Parameter
 from .resources import (
@@ -41,6 +42,7 @@ class Operation:
         body: the model of its body, if it takes one; `body_needed` says that it must come.
         answer: the model of what it answers with `status`; None is nothing.
         errors: the statuses of its own errors, beside those that every request may meet.
+        text: the media type of an answer that is no JSON document.
     """
 
     method: str
@@ -51,6 +53,7 @@ class Operation:
     answer: type[BaseModel] | None = answers.TaskDocument
     status: int = 200
     errors: tuple[int, ...] = ()
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,16 @@ _PURGE = Operation(
 )
 _NODES = Operation(method="GET", summary="List the nodes of the cluster", answer=answers.NodeList)
 _TYPES = Operation(method="GET", summary="List the task types", answer=answers.TypeList)
-_LIVE = Operation(method="GET", summary="Tell whether this process works", answer=answers.Health)
+_METRICS = Operation(
+    method="GET", summary="Show what this process measures, for Prometheus", answer=None, text="text/plain"
+)
+_LIVE = Operation(method="GET", summary="Tell whether this process works", answer=answers.Health, errors=(503,))
 _READY = Operation(
     method="GET", summary="Tell whether this process can be given work", answer=answers.Health, errors=(503,)
 )
 _INTERFACE = Operation(method="GET", summary="Describe this interface", answer=answers.Interface)
 
+METRICS = Route("/metrics", MetricsResource, (_METRICS,))
 HEALTH = (
     Route("/livez", LiveResource, (_LIVE,), public=True),
     Route("/readyz", ReadyResource, (_READY,), public=True),
@@ -145,6 +152,7 @@ HEALTH = (
 ROUTES: tuple[Route, ...] = (
     *HEALTH,
     Route("/openapi.json", lambda _scheduler: OpenApiResource(lambda: ROUTES), (_INTERFACE,), public=True),
+    METRICS,
     Route("/cxs/tasks", TasksResource, _TASKS),
     Route("/cxs/tasks/bulk", BulkResource, (_BULK,)),
     Route("/cxs/tasks/purge", PurgeResource, (_PURGE,)),

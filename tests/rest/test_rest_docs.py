@@ -62,7 +62,7 @@ def test_every_path_has_its_request() -> None:
     served = {
         (operation.method, route.path.removeprefix("/cxs"))
         for route in ROUTES
-        if not route.public
+        if route.path.startswith("/cxs")
         for operation in route.operations
     }
 

@@ -86,14 +86,6 @@ class _Executor(_Part):
         resp.media = _node(node) | {"executorNode": req.get_param_as_bool("enabled", required=True)}
 
 
-class _Metrics(_Part):
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        counted = {name.replace(".", "_"): value for name, value in self.scheduler.get_all_metrics().items()}
-        lines = (f"# TYPE unomi_{name} counter\nunomi_{name}_total {value}" for name, value in counted.items())
-        resp.content_type = falcon.MEDIA_TEXT
-        resp.text = "\n".join(lines) + "\n"
-
-
 def _node(node: Heartbeat) -> dict[str, object]:
     dates = {"startedAt": iso(node.started_at), "beatAt": iso(node.beat_at)}
     return {to_camel(name): value for name, value in asdict(node).items()} | dates
@@ -109,7 +101,6 @@ _TABLE = {
     "/cxs/tasks/{task_id}/history": _History,
     "/cxs/nodes": _Nodes,
     "/cxs/nodes/{node_id}/executor": _Executor,
-    "/metrics": _Metrics,
 }
 
 

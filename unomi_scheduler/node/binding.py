@@ -141,6 +141,13 @@ class Binding:
         """
         return None if self._pulse is None else self._pulse.lease.incarnation
 
+    @property
+    def renewed(self) -> int | None:
+        """
+        When the last acknowledged beat was sent (boot clock), None before the first.
+        """
+        return None if self._pulse is None else self._pulse.lease.renewed
+
     def holds(self, boot: int, incarnation: str | None = None) -> bool:
         """
         Tell whether the lease is held, and is this incarnation's if one is named.

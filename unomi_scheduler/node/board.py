@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Protocol
 
-from ..metrics import Metrics
+from ..metrics import Metrics, Outcome
 from ..model import Stored, Task
 from ..rules.claims import Claimant
 from .commits import Commits
@@ -59,6 +59,7 @@ class Board:
         self.rng = rng
         self._metrics = metrics
         self._counts: Counter[str] = Counter()
+        self._ran: list[tuple[str, Outcome, int]] = []
         self.commits = commits
         self.complaints = Complaints()
         self.news = News(options.node_id)
@@ -86,6 +87,12 @@ class Board:
         """
         self._counts[name] += n
 
+    def ran(self, task_type: str, outcome: Outcome, duration: int) -> None:
+        """
+        Count a run that was committed, with how long its body took in ms; handed on as the events are.
+        """
+        self._ran.append((task_type, outcome, duration))
+
     def flush_counts(self) -> None:
         """
         Hand what was counted to the metrics.
@@ -94,6 +101,9 @@ class Board:
             for name, n in self._counts.items():
                 self._metrics.add(name, n)
             self._counts.clear()
+        if self._ran:
+            self._metrics.ran(self._ran)
+            self._ran.clear()
 
     def become(self, incarnation: str) -> None:
         """

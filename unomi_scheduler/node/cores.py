@@ -69,7 +69,8 @@ class Cores:
         self._leftover: tuple[str, ...] = ()
         self._unsettled: tuple[int, ...] = ()
         self.current = self._unbound(memory)
-        self._slots = self.current.board.slots
+        self.slots = self.current.board.slots
+        """How many bodies each pool of the node may run at once, whatever store their tasks are in."""
 
     def _unbound(self, memory: MemoryTable) -> Core:
         return Core(
@@ -152,7 +153,7 @@ class Cores:
         taken: Counter[Pool] = Counter()
         for core in self.former.values():
             taken.update(core.running.occupied)
-        self.current.board.slots = {pool: slots - taken[pool] for pool, slots in self._slots.items()}
+        self.current.board.slots = {pool: slots - taken[pool] for pool, slots in self.slots.items()}
 
     def _core_stopped(self, core: Core, binding: int, command: Stopped) -> None:
         self._leftover += command.leftover

@@ -4,20 +4,20 @@ Counting: what the end of a run adds to the metrics, for stored tasks and memory
 
 from __future__ import annotations
 
-from ..metrics import Metric
-from ..model import TaskStatus
+from ..metrics import Metric, Outcome
+from ..model import Task, TaskStatus
 from .board import Board
 from .runs import Failed, NotStarted, RunEnded, Succeeded
 
 GIVEN_BACK, INTERRUPTED = "tasks.given.back", "tasks.interrupted"
 
 
-def count_end(board: Board, event: RunEnded, *, before: TaskStatus) -> None:
+def count_end(board: Board, event: RunEnded, *, before: Task) -> None:
     """
     Count the end of a run after the write that made it true.
 
     Args:
-        before: the state that the claim left. A run that went on by itself after a crash counts as resumed; one that
+        before: the task before its claim. A run that went on by itself after a crash counts as resumed; one that
             somebody asked for was counted then.
     """
     if isinstance(event.verdict, NotStarted):
@@ -25,12 +25,16 @@ def count_end(board: Board, event: RunEnded, *, before: TaskStatus) -> None:
         return
     if isinstance(event.verdict, Succeeded):
         board.count(Metric.COMPLETED)
+        outcome = Outcome.SUCCEEDED
     elif isinstance(event.verdict, Failed):
         board.count(Metric.FAILED)
+        outcome = Outcome.FAILED
     else:
         # It leaves its task CRASHED, and the task goes on from there.
         board.count(INTERRUPTED)
         board.count(Metric.CRASHED)
+        outcome = Outcome.INTERRUPTED
     board.count(Metric.EXECUTION_TIME, event.duration)
-    if event.resumed and before is TaskStatus.CRASHED:
+    board.ran(before.task_type, outcome, event.duration)
+    if event.resumed and before.status is TaskStatus.CRASHED:
         board.count(Metric.RESUMED)

@@ -62,6 +62,8 @@ class Lease:
         self._version: Version | None = None
         self._unsure = False
         self._until = -1
+        self.renewed: int | None = None
+        """When the last acknowledged beat was sent (boot clock), None before the first."""
 
     @property
     def incarnation(self) -> str:
@@ -110,6 +112,7 @@ class Lease:
         """
         if outcome.result is Result.WRITTEN:
             self._version, self._unsure = outcome.version, False
+            self.renewed = sent.boot
             self._until = sent.boot + int(self._beat.lease_millis * OWNER_SHARE)
             return Step.BEAT
         if outcome.result is Result.UNKNOWN:

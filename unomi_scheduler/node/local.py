@@ -172,7 +172,8 @@ class Locals:
         self.occupied[pool] += 1
         self.board.count("tasks.lock.acquired")
         self.board.count("tasks.running")
-        ticket = Ticket(task=task, claim_id=claim_id, pool=pool, resumed=claims.resumes(run.before))
+        due = due_at(run.before) or 0
+        ticket = Ticket(task=task, claim_id=claim_id, pool=pool, resumed=claims.resumes(run.before), due=due)
         self.board.commands.append(StartRun(ticket=ticket))
         return 1
 
@@ -219,7 +220,7 @@ class Locals:
         run = self._runs[event.claim_id]
         held = self._apply(event.claim_id, lambda task: self._end(task, run.before, event, now))
         if held:
-            count_end(self.board, event, before=run.before.status)
+            count_end(self.board, event, before=run.before)
         elif not isinstance(event.verdict, NotStarted):
             self.board.count("tasks.fenced")
         self._leave(event.claim_id, now)

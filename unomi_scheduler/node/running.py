@@ -13,6 +13,7 @@ from ..errors import InvalidTask, LeaseLost
 from ..model import Stored, Task, TaskStatus
 from ..rules.claims import notes_resumption
 from ..rules.progress import Progress
+from ..rules.readiness import due_at
 from .board import Board
 from .counting import count_end
 from .runs import (
@@ -179,8 +180,9 @@ class Running:
         if before.history:
             # What others left without a row. What this claim adds is flushed with its end: it may still be given back.
             self.board.outbox.take(before, now)
+        due = due_at(before) or 0
         self.board.commands.append(
-            StartRun(ticket=Ticket(task=run.stored.record, claim_id=run.claim_id, pool=run.pool, resumed=resumed))
+            StartRun(ticket=Ticket(run.stored.record, run.claim_id, run.pool, resumed=resumed, due=due))
         )
 
     def give_back(self, run: Run) -> None:
@@ -249,7 +251,7 @@ class Running:
         """
         event = run.ended
         if event is not None:
-            count_end(self.board, event, before=run.before.record.status)
+            count_end(self.board, event, before=run.before.record)
         self.board.count("tasks.lock.released")
         self.settled(run)
         self.board.offer(stored, now.wall)

@@ -42,14 +42,15 @@ class Signal(Enum):
 
 class Ticket(NamedTuple):
     """
-    One run to start: the claimed task (its fence, claim id and checkpoint in it), where, and whether it goes on from
-    a crash.
+    One run to start: the claimed task (its fence, claim id and checkpoint in it), where, whether it goes on from a
+    crash, and since when it was due (epoch ms; 0 where no moment was set, as after a crash).
     """
 
     task: Task
     claim_id: str
     pool: Pool
     resumed: bool = False
+    due: int = 0
 
 
 @dataclass(frozen=True, slots=True)

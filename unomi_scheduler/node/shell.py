@@ -23,6 +23,7 @@ from .binding import Binding, Ties
 from .bindings import Bindings
 from .cores import Cores
 from .memory import MemoryTimers
+from .observing import NodeState, observe
 from .offers import Offers
 from .options import NodeOptions
 from .registry import Registry
@@ -90,6 +91,7 @@ class Node:
             loop_slots=options.async_slots,
             lease_held=self._may_start,
             callback_timeout=options.callback_timeout_millis / 1000,
+            began=metrics.began,
         )
         self._timers = MemoryTimers(lambda task_id: self._inbox.put(m.TimerFired(task_id)))
         self._thread = Thread(target=self._loop, name="unomi-core", daemon=True)
@@ -304,6 +306,28 @@ class Node:
             return True
         core = self._cores.of(bound.number)
         return core is not None and core.board.clock_trusted
+
+    @property
+    def progressing(self) -> bool:
+        """
+        Whether the core has moved within a lease; true of a node that does not run.
+        """
+        return self._progressing(self._clock.now())
+
+    def state(self) -> NodeState:
+        """
+        Return how this node stands; nothing of it waits for that.
+        """
+        if not self.running:
+            return NodeState(running=False)
+        return observe(
+            self._cores,
+            self._workers,
+            self._bindings.bound,
+            now=self._clock.now(),
+            started_at=self._started_at,
+            progress=self._progress,
+        )
 
     # --- the heartbeat's questions
 

@@ -169,6 +169,14 @@ class Timeline:
         head = self.head(queue)
         return None if head is None else head.at
 
+    def overdue(self, wall: int) -> tuple[int, int | None]:
+        """
+        Return how many entries are due at a moment, and since when (epoch ms) the one is that waits longest, of those
+        that have a moment. Unlike all else here, any thread may ask.
+        """
+        dues = [entry.at for entry in list(self._entries.values()) if entry.at <= wall]
+        return len(dues), min((at for at in dues if at > 0), default=None)
+
     def turn(self, boot: int) -> None:
         """
         Let go of own writes that every search shows by now.

@@ -4,6 +4,7 @@ The workers: they run the bodies of a node and decide nothing. What they are tol
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event, Lock, Thread, current_thread
@@ -43,7 +44,7 @@ class Workers:
     Threads for sync bodies, threads for system tasks, and one event loop for async bodies.
 
     Each ticket ends in exactly one `RunEnded`. `lease_held` is asked right before a stored task's body is called (P7),
-    for the incarnation that claimed it.
+    for the incarnation that claimed it. `began(task_type, late)` is told each body's begin, `late` ms after it was due.
     Durations are in seconds. `start` twice and `stop` before `start` are harmless; what was stopped stays stopped.
     """
 
@@ -60,9 +61,11 @@ class Workers:
         lease_held: Callable[[str | None], bool],
         callback_timeout: float,
         report_interval: float = REPORT_INTERVAL,
+        began: Callable[[str, int], object] = lambda _task_type, _late: None,
     ) -> None:
         self._registry = registry
         self._lease_held = lease_held
+        self._began = began
         self._clock = clock
         self._active: dict[str, LiveRun] = {}
         self._lock = Lock()
@@ -146,6 +149,13 @@ class Workers:
         """
         return tuple(_shown(run) for run in self._active.copy().values())
 
+    def load(self) -> dict[Pool, tuple[int, int]]:
+        """
+        Return for each pool how many bodies it has under way, and how many runs wait for a thread or a slot of it.
+        """
+        numbers = Counter((run.ticket.pool, run.started is not None) for run in self._active.copy().values())
+        return {pool: (numbers[pool, True], numbers[pool, False]) for pool in Pool}
+
     def stop(self, timeout: float) -> list[str]:
         """
         Tell every run to give up and wait for them; return the claim ids of those that have not ended.
@@ -179,11 +189,17 @@ class Workers:
             return False
         return not run.task.persistent or self._lease_held(run.task.owner_incarnation)
 
+    def _note_begin(self, run: LiveRun) -> None:
+        now, due = self._clock.now(), run.ticket.due
+        run.started = now.boot
+        if due > 0:
+            self._began(run.task.task_type, max(0, now.wall - due))
+
     def _perform(self, run: LiveRun) -> None:
         if not self._may_start(run):
             run.end(_NOT_STARTED)
             return
-        run.started = self._clock.now().boot
+        self._note_begin(run)
         if isinstance(run.body, FunctionExecutor):
             call_function(run, run.body)
         else:
@@ -193,7 +209,7 @@ class Workers:
         if not self._may_start(run) or not isinstance(run.body, FunctionExecutor):
             run.end(_NOT_STARTED)
             return
-        run.started = self._clock.now().boot
+        self._note_begin(run)
         await call_async(run, run.body)
 
     def _forget(self, claim_id: str) -> None:

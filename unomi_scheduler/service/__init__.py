@@ -8,4 +8,5 @@ from .bulk import Selection as Selection
 from .changing import Edited as Edited
 from .creation import NotAllScheduled as NotAllScheduled
 from .everywhere import NodeRun as NodeRun
+from .observing import Observation as Observation
 from .scheduler import Scheduler as Scheduler

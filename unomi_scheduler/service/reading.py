@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from ..errors import InvalidTask, SchedulerError, TaskNotFound
+from ..errors import ConfigurationError, InvalidTask, SchedulerError, TaskNotFound
 from ..model import Heartbeat, HistoryRow, Malformed, Misplaced, Page, Slot, Task, TaskStatus, TypeSummary
 from ..ports import LIST_CAP, Records, StoreReport, TaskQuery, TaskStore
 from ..rules.dependencies import awaited
@@ -19,6 +19,7 @@ from .everywhere import NodeRun, as_shown, node_runs, own_run, read_records
 from .explaining import View, explain
 from .history import page_of_history
 from .listing import in_order, list_tasks, query_of
+from .observing import Observation, observation_of
 from .queueing import with_waits
 from .types import merged, summaries_of
 from .wiring import Wiring
@@ -205,15 +206,34 @@ class Reading:
         self._wiring.store()
         return self._wiring.node.nodes()
 
-    def task_types(self, within: timedelta = HOUR) -> list[TypeSummary]:
+    def task_types(self, within: timedelta = HOUR, *, memory: bool = True) -> list[TypeSummary]:
         """
         Return what there is of each task type, and how the runs went that ended within a time of now; by name.
 
-        The memory tasks of this process are among them, with the last ten runs of each.
+        The memory tasks of this process are among them, with the last ten runs of each, unless `memory` is false.
         """
         since, store = self._now() - within // _MILLISECOND, self._wiring.store()
         stored = store.summaries(since=since) if store is not None else []
-        return merged(summaries_of(self._wiring.node.memory_tasks(), since=since), stored)
+        return merged(summaries_of(self._wiring.node.memory_tasks() if memory else (), since=since), stored)
+
+    def observe(self) -> Observation:
+        """
+        Return what this process measures of itself; it asks no store and holds nothing up.
+        """
+        return observation_of(self._wiring)
+
+    def store_defects(self) -> tuple[str, ...]:
+        """
+        Return what is wrong with the index or the tables themselves, each with what to do; few requests, no change.
+
+        Raises:
+            StoreUnavailable: the store did not answer.
+        """
+        try:
+            store = self._wiring.store()
+            return () if store is None else store.defects()
+        except ConfigurationError as error:
+            return (str(error),)
 
     def get_metric(self, name: str) -> int:
         """

@@ -71,6 +71,14 @@ class Scheduler(Making):
         return self._wiring.node.running
 
     @property
+    def progressing(self) -> bool:
+        """
+        Whether the node of this process works on, as far as that does not depend on anything outside it; true where
+        there is none. One that does not has lost its lease by then, and only a restart helps.
+        """
+        return self._wiring.node.progressing
+
+    @property
     def active_runs(self) -> int:
         """
         How many runs, of stored and of memory tasks, this process has under way.

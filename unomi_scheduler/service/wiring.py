@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from threading import RLock
+from typing import cast
+from weakref import WeakValueDictionary
 
 from ..clock import Clock, SystemClock
 from ..config import Settings
@@ -17,6 +19,7 @@ from ..node.options import NodeOptions
 from ..node.registry import Registry
 from ..node.shell import Node
 from ..ports import TaskStore
+from ..stores.measured import MeasuredStore, measured
 from ..stores.opening import open_store
 from ..stores.options import ElasticsearchOptions
 from .history import Keeping
@@ -41,7 +44,8 @@ class Wiring:
         self.lock = RLock()
         self.keeping = Keeping(enabled=settings.history_enabled, ttl=settings.history_ttl)
         self._address = store if isinstance(store, str) else None
-        self._store = None if isinstance(store, str) else store
+        self._measured: WeakValueDictionary[int, MeasuredStore] = WeakValueDictionary()
+        self._store = None if store is None or isinstance(store, str) else self._counted(store)
         self._opened = False
         self._name: NodeName | None = None
         self._node: Node | None = None
@@ -128,7 +132,7 @@ class Wiring:
         with self.lock:
             if self._is_bound(store):
                 return
-            made = self._open(store) if isinstance(store, str) else store
+            made = self._open(store) if isinstance(store, str) else None if store is None else self._counted(store)
             if made is not None:
                 made.open()
             before = self._address, self._store, self._opened
@@ -142,7 +146,31 @@ class Wiring:
                 raise
 
     def _is_bound(self, store: TaskStore | str | None) -> bool:
-        return store == self._address if isinstance(store, str) else self._address is None and store is self._store
+        if isinstance(store, str):
+            return store == self._address
+        return self._address is None and (None if store is None else self._counted(store)) is self._store
+
+    def _counted(self, store: TaskStore) -> TaskStore:
+        # The same one each time: bindings are told apart by their store.
+        made = self._measured.get(id(store))
+        if made is None:
+            made = self._measured[id(store)] = MeasuredStore(store, self.metrics)
+        return cast("TaskStore", made)
+
+    @property
+    def store_answers(self) -> bool | None:
+        """
+        Whether the store answered the last request of this process; None when none is bound, or nothing was asked.
+        """
+        store = self._store
+        return store.answers if isinstance(store, MeasuredStore) else None
+
+    @property
+    def has_store(self) -> bool:
+        """
+        Whether a store is bound, opened or not.
+        """
+        return self._store is not None or self._address is not None
 
     def close(self) -> None:
         """
@@ -158,7 +186,8 @@ class Wiring:
 
     def _open(self, address: str) -> TaskStore:
         options = ElasticsearchOptions(**self.settings.elasticsearch.options())
-        return open_store(address, clock=self.clock, index_prefix=self.settings.index_prefix, elasticsearch=options)
+        store = open_store(address, clock=self.clock, index_prefix=self.settings.index_prefix, elasticsearch=options)
+        return measured(store, self.metrics)
 
     def _make_node(self) -> Node:
         folder = self._state_folder()

@@ -201,6 +201,9 @@ class MemoryStore:
     def clock(self) -> int:
         return self._clock.now().wall
 
+    def defects(self) -> tuple[str, ...]:
+        return ()
+
     def check(self) -> StoreReport:
         now = self.clock()
         with self._data.lock:

@@ -39,7 +39,7 @@ from .local_disk import file_system_of, on_network
 from .reading import listed
 from .sqlite_connections import Connections, connect
 from .sqlite_errors import translated
-from .sqlite_report import missing_folder, report, report_of_nothing
+from .sqlite_report import defects, missing_folder, report, report_of_nothing
 from .sqlite_schema import prepare
 from .sqlite_transaction import PRIMARY_TERM, Item, commit, item_of
 from .summing import summed
@@ -194,6 +194,9 @@ class SqliteStore:
 
     def clock(self) -> int:
         return self._clock.now().wall
+
+    def defects(self) -> tuple[str, ...]:
+        return defects(self._path, self._connections)
 
     def check(self) -> StoreReport:
         if not self._opened and not Path(self._path).exists():

@@ -66,6 +66,15 @@ def report(store: TaskStore, path: str, connections: Connections) -> StoreReport
     return StoreReport(facts=facts, problems=tuple(problems))
 
 
+def defects(path: str, connections: Connections) -> tuple[str, ...]:
+    """
+    Return what is wrong with the tables themselves.
+    """
+    with connections.one() as connection:
+        facts = {key: str(value) for key, value in connection.execute("SELECT key, value FROM meta")}
+    return tuple(_schema(facts, path))
+
+
 def _with_documents(store: TaskStore, connections: Connections, so_far: StoreReport) -> StoreReport:
     now = store.clock()
     with connections.one() as connection:

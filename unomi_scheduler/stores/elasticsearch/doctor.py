@@ -172,10 +172,7 @@ class _Examination:
         aliases = [self._indices.alias(kind) for kind in Kind]
         gone = [alias for alias in aliases if self.facts.get(alias, "").startswith("missing")]
         if gone and self._there:
-            self.problems.append(
-                f"the index {' and the index '.join(gone)} is missing: start a scheduler again, which creates it, or "
-                "restore it from a snapshot"
-            )
+            self.problems.append(_missing_index(" and the index ".join(gone)))
 
     def _search(self, kind: Kind, body: Any) -> Any:
         return self._connection.read("POST", f"/{self._indices.alias(kind)}/_search", body) or {}
@@ -210,6 +207,29 @@ def examine(connection: Connection, indices: Indices) -> StoreReport:
     Look at everything that can be wrong. Never raises.
     """
     return _Examination(connection, indices).run()
+
+
+def defects(connection: Connection, indices: Indices) -> tuple[str, ...]:
+    """
+    Return what is wrong with our indices themselves.
+    """
+    return tuple(defect for kind in Kind for defect in _defects_of(kind, connection, indices))
+
+
+def _defects_of(kind: Kind, connection: Connection, indices: Indices) -> Iterator[str]:
+    try:
+        found = indices.describe(kind, connection)
+    except ConfigurationError as error:
+        yield str(error)
+        return
+    if found is None:
+        yield _missing_index(indices.alias(kind))
+    else:
+        yield from _index_problems(found)
+
+
+def _missing_index(names: str) -> str:
+    return f"the index {names} is missing: start a scheduler again, which creates it, or restore it from a snapshot"
 
 
 def _numbers(version: str) -> tuple[int, int] | None:

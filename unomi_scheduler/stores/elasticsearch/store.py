@@ -257,5 +257,8 @@ class ElasticsearchStore:
             raise ConfigurationError("the server does not tell its clock")
         return int(told["timestamp"])
 
+    def defects(self) -> tuple[str, ...]:
+        return doctor.defects(self._connection, self._indices)
+
     def check(self) -> StoreReport:
         return doctor.examine(self._connection, self._indices)

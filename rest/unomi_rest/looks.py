@@ -32,16 +32,26 @@ class Look(Generic[T]):
     Args:
         every: milliseconds between the beginnings of two looks.
         patience: milliseconds that whoever begins a look waits for its answer; the others get the last one.
+        first: milliseconds to wait while there is no last one; by default as long.
         limit: milliseconds without an answer after which it counts as none.
     """
 
     def __init__(
-        self, question: Callable[[], T], *, clock: Clock, every: int, patience: int, limit: int, name: str
+        self,
+        question: Callable[[], T],
+        *,
+        clock: Clock,
+        every: int,
+        patience: int,
+        limit: int,
+        name: str,
+        first: int = 0,
     ) -> None:
         self._question = question
         self._clock = clock
         self._every = every
         self._patience = patience
+        self._first = max(first, patience)
         self._limit = limit
         self._name = name
         self._lock = Lock()
@@ -54,8 +64,9 @@ class Look(Generic[T]):
         Return the newest answer, after a look of its own if it is time for one; None while the first is under way.
         """
         begun, done = self._begin()
-        if done is not None and (begun or self._seen is None) and not done.wait(self._patience / _SECOND):
-            return self._silent() if self._patience >= self._limit else self._so_far()
+        patience = self._first if self._seen is None else self._patience if begun else 0
+        if done is not None and patience and not done.wait(patience / _SECOND) and patience >= self._limit:
+            return self._silent()
         return self._so_far()
 
     def _so_far(self) -> Seen[T] | None:

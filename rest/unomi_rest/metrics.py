@@ -21,8 +21,8 @@ from .looks import Look, Seen
 
 _log = logging.getLogger(__name__)
 LOOK_EVERY_MILLIS = 10_000
-# A scrape waits for the store only so long, and shows then what it knows.
-PATIENCE_MILLIS = 30
+# A scrape waits for the store only so long, and shows then what it knows; the first one knows nothing.
+PATIENCE_MILLIS, FIRST_PATIENCE_MILLIS = 30, 1_000
 LIMIT_MILLIS = 2_000
 MOST_TYPES = 100
 OTHER = "(other)"
@@ -57,7 +57,7 @@ class SchedulerCollector(Collector):
         self._scheduler = scheduler
         self._counts = Look(
             self._ask, clock=clock, every=LOOK_EVERY_MILLIS, patience=PATIENCE_MILLIS, limit=LIMIT_MILLIS,
-            name="metrics-look",
+            name="metrics-look", first=FIRST_PATIENCE_MILLIS,
         )  # fmt: skip
 
     def describe(self) -> Iterator[Metric]:

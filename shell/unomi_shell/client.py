@@ -8,6 +8,7 @@ import base64
 import http.client
 import ipaddress
 import json
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -177,7 +178,8 @@ def read_metrics(text: str) -> dict[str, float]:
         if space and not line.startswith("#"):
             with suppress(ValueError):
                 found[name] = float(value)
-    return {name: int(value) if value.is_integer() else value for name, value in found.items()}
+    # JSON has no words for what is infinite or no number.
+    return {name: int(value) if value.is_integer() else value for name, value in found.items() if math.isfinite(value)}
 
 
 def _path(task_id: str) -> str:

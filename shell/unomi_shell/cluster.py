@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .tasks import Document, Tasks
 
+_BUCKET = "_bucket{"
 _STATES = {"enable": True, "disable": False}
 
 
@@ -105,7 +106,7 @@ def _print_executors(target: Target, nodes: Sequence[Document]) -> None:
 @pass_target
 def metrics(target: Target) -> None:
     """
-    Show the counters of the node behind a server.
+    Show what the process behind a server measures; the shares of its distributions with --json alone.
     """
     counted = target.connect().metrics()
     if target.as_json:
@@ -113,7 +114,7 @@ def metrics(target: Target) -> None:
         return
     from .render import METRIC_COLUMNS  # noqa: PLC0415 - only when there is something to print
 
-    rows = [{"name": name, "value": value} for name, value in sorted(counted.items())]
+    rows = [{"name": name, "value": value} for name, value in sorted(counted.items()) if _BUCKET not in name]
     print_rows(rows, METRIC_COLUMNS, none="No metrics found.")
 
 

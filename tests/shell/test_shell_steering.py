@@ -330,15 +330,21 @@ def test_metrics_are_those_of_a_node(target: list[str]) -> None:
         assert result.exit_code == Exit.USAGE
         assert "unomi-task --url URL metrics" in result.stderr
     else:
-        assert [value for name, value in json.loads(result.stdout).items() if "tasks_completed" in name] >= [1]
-        assert run(*target, "metrics").stdout.startswith("Metric")
+        values = json.loads(result.stdout)
+        assert values["unomi_scheduler_tasks_completed_total"] >= 1
+        assert values['unomi_scheduler_tasks{status="FAILED",task_type="broken"}'] == 1
+        assert any("_bucket{" in name for name in values)
+        table = run(*target, "metrics").stdout
+        assert table.startswith("Metric")
+        assert "unomi_scheduler_tasks_completed_total" in table
+        assert "_bucket" not in table
 
 
 def test_values_for_prometheus_are_read() -> None:
     """
     With labels, whole numbers as such, and nothing else.
     """
-    text = '# HELP a b c\n# TYPE a counter\na{x="y z"} 3\nb 0.5\n\nc NaNny\n'
+    text = '# HELP a b c\n# TYPE a counter\na{x="y z"} 3\nb 0.5\n\nc NaNny\nd NaN\ne +Inf\n'
 
     assert read_metrics(text) == {'a{x="y z"}': 3, "b": 0.5}
 

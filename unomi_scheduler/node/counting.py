@@ -12,6 +12,14 @@ from .runs import Failed, NotStarted, RunEnded, Succeeded
 GIVEN_BACK, INTERRUPTED = "tasks.given.back", "tasks.interrupted"
 
 
+def tell_end(board: Board, event: RunEnded, *, claimed: Task, after: Task) -> None:
+    """
+    Tell of a failure that the run's task is tried again after.
+    """
+    if isinstance(event.verdict, Failed) and after.failure_count and after.status is TaskStatus.SCHEDULED:
+        board.news.retried(claimed, after)
+
+
 def count_end(board: Board, event: RunEnded, *, before: Task) -> None:
     """
     Count the end of a run after the write that made it true.

@@ -71,10 +71,19 @@ class LiveRun:
         A node that stops still takes a last checkpoint; after any other signal nothing is stored any more.
         """
         with self._lock:
+            is_news = self.reason is None and self.started is not None and not self._ended
             if signal is Signal.STOPPING:
                 self._warn(signal.value)
             else:
                 self._lose(signal.value)
+        if is_news:
+            _log.log(
+                logging.WARNING if signal is Signal.LEASE_LOST else logging.INFO,
+                "A run of %s is told to give up: %s",
+                self.task.task_type,
+                signal.value,
+                extra=self.log_extra("run_lease_lost" if signal is Signal.LEASE_LOST else "run_told"),
+            )
 
     def answer(self, receipt: int, error: Exception | None) -> None:
         """
@@ -143,7 +152,18 @@ class LiveRun:
                 self._post_end(verdict)
             finally:
                 self.host.ended(self.ticket.claim_id)
+        if self.started is not None and _log.isEnabledFor(logging.DEBUG):
+            ended = type(verdict).__name__.lower()
+            _log.debug("A run of %s has %s", self.task.task_type, ended, extra=self.log_extra("run_ended"))
         return True
+
+    def begin(self, boot: int) -> None:
+        """
+        Note that the body begins.
+        """
+        self.started = boot
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("A run of %s begins", self.task.task_type, extra=self.log_extra("run_started"))
 
     def noticed_reason(self) -> str | None:
         """
@@ -192,6 +212,7 @@ class LiveRun:
             "task_type": self.task.task_type,
             "claim_id": self.ticket.claim_id,
             "fence": self.task.fence,
+            "node_id": self.host.node_id,
         }
 
     def _check_held(self) -> None:

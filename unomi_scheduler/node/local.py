@@ -16,7 +16,7 @@ from ..rules.placement import targets
 from ..rules.progress import progressed
 from ..rules.readiness import due_at
 from .board import Board
-from .counting import count_end
+from .counting import count_end, tell_end
 from .dependents import Dependents
 from .messages import SetTimer
 from .ready import Entry, Ready
@@ -221,8 +221,11 @@ class Locals:
         held = self._apply(event.claim_id, lambda task: self._end(task, run.before, event, now))
         if held:
             count_end(self.board, event, before=run.before)
+            if (after := self.table.get(run.claimed.id)) is not None:
+                tell_end(self.board, event, claimed=run.claimed, after=after)
         elif not isinstance(event.verdict, NotStarted):
             self.board.count("tasks.fenced")
+            self.board.news.dropped(run.claimed)
         self._leave(event.claim_id, now)
 
     def _leave(self, claim_id: str, now: Instant) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model import Heartbeat, Task
+from ..timestamps import to_iso
 from .complaints import AGAIN
 from .lease import OBSERVER_SHARE
 
@@ -102,6 +103,27 @@ class News:
             extra=extra,
         )  # fmt: skip
 
+    def retried(self, claimed: Task, after: Task) -> None:
+        """
+        Tell that a failed run is followed by another: the task as its run had it, and as it stands now.
+        """
+        self._tell(
+            "run_retried",
+            "Task %s failed %d times in a row and is tried again at %s",
+            after.id, after.failure_count, to_iso(after.next_scheduled_execution or 0),
+            extra={**_run(claimed), "failures": after.failure_count},
+        )  # fmt: skip
+
+    def dropped(self, claimed: Task) -> None:
+        """
+        Tell that a run has ended and its outcome is not written, since the task is not its own any more.
+        """
+        self._tell(
+            "run_fenced",
+            "The outcome of a run of task %s is dropped: it was cancelled, deleted or taken over meanwhile", claimed.id,
+            extra=_run(claimed), level=logging.WARNING,
+        )  # fmt: skip
+
     def _tell(self, action: str, text: str, *values: Any, extra: dict[str, Any], level: int = logging.INFO) -> None:
         window = self._windows.setdefault(action, _Window(self._boot + AGAIN))
         if window.told >= MOST:
@@ -125,4 +147,4 @@ def _of(beat: Heartbeat) -> dict[str, Any]:
 
 
 def _run(task: Task) -> dict[str, Any]:
-    return {"task_id": task.id, "task_type": task.task_type, "fence": task.fence}
+    return {"task_id": task.id, "task_type": task.task_type, "claim_id": task.claim_id, "fence": task.fence}

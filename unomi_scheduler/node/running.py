@@ -15,7 +15,7 @@ from ..rules.claims import notes_resumption
 from ..rules.progress import Progress
 from ..rules.readiness import due_at
 from .board import Board
-from .counting import count_end
+from .counting import count_end, tell_end
 from .runs import (
     Failed,
     NotStarted,
@@ -252,6 +252,7 @@ class Running:
         event = run.ended
         if event is not None:
             count_end(self.board, event, before=run.before.record)
+            tell_end(self.board, event, claimed=run.stored.record, after=stored.record)
         self.board.count("tasks.lock.released")
         self.settled(run)
         self.board.offer(stored, now.wall)
@@ -264,6 +265,8 @@ class Running:
         P17).
         """
         self.board.count("tasks.fenced")
+        if run.ended is not None:
+            self.board.news.dropped(run.stored.record)
         self.board.outbox.dropped(run.claim_id)
         self.report_refused(run, run.receipts, LeaseLost("this run does not own its task any more"))
         self.settled(run)

@@ -191,7 +191,7 @@ class Workers:
 
     def _note_begin(self, run: LiveRun) -> None:
         now, due = self._clock.now(), run.ticket.due
-        run.started = now.boot
+        run.begin(now.boot)
         if due > 0:
             self._began(run.task.task_type, max(0, now.wall - due))
 

@@ -237,6 +237,17 @@ class TestPlaces:
         with pytest.raises(ConfigurationError, match="upgrade"):
             store.open()
 
+    def test_a_newer_schema_is_a_defect(self, store: SqliteStore, path: Path) -> None:
+        """
+        Also of a store that was open before.
+        """
+        with by_hand(path) as connection:
+            connection.execute("UPDATE meta SET value = 99 WHERE key = 'schema'")
+        (defect,) = store.defects()
+
+        assert "has schema 99" in defect
+        assert "upgrade the scheduler" in defect
+
     def test_a_damaged_meta_table(self, store: SqliteStore, path: Path) -> None:
         """
         Without an identity no version can be given, so nothing is written.

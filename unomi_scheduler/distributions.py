@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from threading import Lock
 
-MOST_LABELS = 100
+MOST_LABELS = 50
 """Labels (task types) that are told apart; what comes later is told together, as `OTHER`."""
 OTHER = "(other)"
 
@@ -55,7 +55,11 @@ class Distributions:
         """
         Add one value.
         """
-        self.add_all(((label, value),))
+        place = bisect_left(self._bounds, value)
+        with self._lock:
+            counts = self._by_label.get(label) or self._new(label)
+            counts.numbers[place] += 1
+            counts.sum += value
 
     def add_all(self, values: Iterable[tuple[str, float]]) -> None:
         """

@@ -76,8 +76,8 @@ class Metrics:
         """
         Take runs that were committed: their type, how they ended, and how long the body took in ms.
         """
-        self.run_seconds.add_all((task_type, millis / _SECOND) for task_type, _, millis in ended)
-        self.runs.add_all((task_type, outcome.value) for task_type, outcome, _ in ended)
+        self.run_seconds.add_all([(task_type, millis / _SECOND) for task_type, _, millis in ended])
+        self.runs.add_all([(task_type, outcome) for task_type, outcome, _ in ended])
 
     def began(self, task_type: str, late: int) -> None:
         """

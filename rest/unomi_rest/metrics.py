@@ -24,7 +24,7 @@ LOOK_EVERY_MILLIS = 10_000
 # A scrape waits for the store only so long, and shows then what it knows; the first one knows nothing.
 PATIENCE_MILLIS, FIRST_PATIENCE_MILLIS = 30, 1_000
 LIMIT_MILLIS = 2_000
-MOST_TYPES = 100
+MOST_TYPES = 50
 OTHER = "(other)"
 
 

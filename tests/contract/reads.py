@@ -168,6 +168,12 @@ class ReadsContract:
         """
         assert abs(store.clock() - SystemClock().now().wall) < 5 * SECOND
 
+    def test_a_sound_store_has_no_defects(self, store: TaskStore) -> None:
+        """
+        Its index or its tables are as this version makes them.
+        """
+        assert store.defects() == ()
+
     def test_a_sound_store_has_no_problems(self, store: TaskStore) -> None:
         """
         The check gives facts and finds nothing wrong.

@@ -131,13 +131,21 @@ def wait_until(holds: Callable[[], bool], server: Server) -> None:
 
 def get(port: int, path: str) -> tuple[int, dict[str, object]]:
     """
+    Ask without signing in, and return the document.
+    """
+    status, body = read(port, path)
+    return status, json.loads(body)
+
+
+def read(port: int, path: str) -> tuple[int, bytes]:
+    """
     Ask without signing in.
     """
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        return response.status, json.loads(response.read())
+        return response.status, response.read()
     finally:
         connection.close()
 
@@ -235,7 +243,7 @@ def test_api_runs_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_node_runs_without_rest(tmp_path: Path, number: int) -> None:
     """
-    Health is on a small port, and nothing else.
+    Health and metrics are on a small port, and nothing else.
     """
     (tmp_path / "myapp.py").write_text(APP)
     (tmp_path / "go").touch()
@@ -245,12 +253,14 @@ def test_node_runs_without_rest(tmp_path: Path, number: int) -> None:
         scheduler.new_task("slow").with_id("slow").as_one_shot().schedule()
         wait_for_file(tmp_path / "ended")
         answers = [get(port, path)[0] for path in ("/livez", "/readyz", "/cxs/tasks")]
+        measured = read(port, "/metrics")[1].decode()
         addresses = [node.address for node in scheduler.nodes()]
         told = CliRunner().invoke(main, ["doctor"]).stdout
         code = server.end(number)
         scheduler.stop()
 
     assert answers == [200, 200, 404]
+    assert "\n# TYPE unomi_scheduler_tasks_completed_total counter\n" in measured
     assert addresses == [f"http://127.0.0.1:{port}"]
     assert f"health on http://127.0.0.1:{port}/readyz" in told
     assert code == 0

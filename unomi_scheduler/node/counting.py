@@ -16,7 +16,10 @@ def tell_end(board: Board, event: RunEnded, *, claimed: Task, after: Task) -> No
     """
     Tell of a failure that the run's task is tried again after.
     """
-    if isinstance(event.verdict, Failed) and after.failure_count and after.status is TaskStatus.SCHEDULED:
+    if not isinstance(event.verdict, Failed) or not after.failure_count:
+        return
+    # Asked to run once more beside its schedule, it has no moment and is no retry.
+    if after.status is TaskStatus.SCHEDULED and after.next_scheduled_execution is not None:
         board.news.retried(claimed, after)
 
 

@@ -121,7 +121,7 @@ class News:
         self._tell(
             "run_fenced",
             "The outcome of a run of task %s is dropped: it was cancelled, deleted or taken over meanwhile", claimed.id,
-            extra=_run(claimed), level=logging.WARNING,
+            extra=_run(claimed),
         )  # fmt: skip
 
     def _tell(self, action: str, text: str, *values: Any, extra: dict[str, Any], level: int = logging.INFO) -> None:

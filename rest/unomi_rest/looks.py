@@ -84,9 +84,11 @@ class Look(Generic[T]):
         with self._lock:
             if self._done is not None or (self._began is not None and now - self._began < self._every):
                 return False, self._done
-            self._began, self._done = now, Event()
-            Thread(target=self._look, args=(self._done,), name=self._name, daemon=True).start()
-            return True, self._done
+            done = Event()
+            Thread(target=self._look, args=(done,), name=self._name, daemon=True).start()
+            # Only now: where no thread could be started, the next caller tries again. Its end waits for this lock.
+            self._began, self._done = now, done
+            return True, done
 
     def _look(self, done: Event) -> None:
         try:

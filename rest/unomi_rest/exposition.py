@@ -208,7 +208,7 @@ def _asked(_: Observation) -> Values:
 
 STORE_UP = Family("store_up", "gauge", (), "1 while the store answers.", _asked)
 TASKS = Family(
-    "tasks", "gauge", ("task_type", "status"), "Stored tasks of the whole cluster, as of at most 10 s ago.", _asked
+    "tasks", "gauge", ("task_type", "status"), "Stored tasks of the whole cluster, counted once in 10 s.", _asked
 )
 """What the store was asked for; every process of a cluster tells the same."""
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .logs import configure_logging
     from .metrics import Metric
     from .model import (
+        Activity,
         DependencyPolicy,
         Heartbeat,
         HistoryRow,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from .stores.takeover import ImportReport, import_tasks
 
 __all__ = [
+    "Activity",
     "AsyncTaskContext",
     "BulkAction",
     "BulkResult",
@@ -126,6 +128,7 @@ __all__ = [
 
 # Where each name lives: loaded at its first use, so that what only wants the words does not load the stores.
 _HOMES = {
+    "Activity": ".model",
     "AsyncTaskContext": ".node.context",
     "BulkAction": ".service",
     "BulkResult": ".service",

@@ -419,6 +419,20 @@ class TypeSummary:
     longest_millis: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activity:
+    """
+    The runs that ended within one stretch of time, which began at `start` (epoch ms): how many, how many of them failed
+    or crashed, how long they took together and the longest of them, in milliseconds.
+    """
+
+    start: int
+    runs: int = 0
+    failures: int = 0
+    run_millis: int = 0
+    longest_millis: int = 0
+
+
 Listed_co = TypeVar("Listed_co", covariant=True, default=Task)
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .errors import SchedulerError
 from .model import (
+    Activity,
     Heartbeat,
     HistoryRow,
     Malformed,
@@ -349,6 +350,14 @@ class TaskStore(Protocol):
 
         Run records are not counted, their runs are. A row that has a duration is a run. Types that only have runs come
         too; of more than `MOST_TYPES` those with the most tasks, and with the most runs.
+        """
+        ...
+
+    def activity(self, *, since: int, step: int) -> list[Activity]:
+        """
+        Add up the history's runs that ended at or after `since` (epoch ms) by stretches of `step` milliseconds, the
+        first of which begins at `since`; by time, without those in which none ended. A row that has a duration is a
+        run.
         """
         ...
 

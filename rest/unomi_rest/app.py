@@ -23,14 +23,9 @@ from .routes import HEALTH, METRICS, ROUTES, Route
 App = falcon.App[falcon.Request, falcon.Response]
 
 
-def create_app(
-    scheduler: Scheduler, settings: Settings, *, accounts: Iterable[Account] = (), clock: Clock | None = None
-) -> App:
+def sign_in_for(settings: Settings, accounts: Iterable[Account], clock: Clock) -> SignIn:
     """
-    Return the WSGI application.
-
-    Args:
-        accounts: who may sign in; without, those whom the settings name.
+    Return the sign-in of these accounts, or without any of those whom the settings name.
 
     Raises:
         ConfigurationError: nobody could sign in.
@@ -38,7 +33,28 @@ def create_app(
     allowed = tuple(accounts) or configured_accounts(settings)
     if not allowed:
         raise ConfigurationError("Nobody could sign in: set rest.admin_password or [[rest.users]]")
-    sign_in = SignIn(allowed, clock or SystemClock())
+    return SignIn(allowed, clock)
+
+
+def create_app(
+    scheduler: Scheduler,
+    settings: Settings,
+    *,
+    accounts: Iterable[Account] = (),
+    clock: Clock | None = None,
+    sign_in: SignIn | None = None,
+) -> App:
+    """
+    Return the WSGI application of REST.
+
+    Args:
+        accounts: who may sign in; without, those whom the settings name.
+        sign_in: what checks credentials, instead of these accounts.
+
+    Raises:
+        ConfigurationError: nobody could sign in.
+    """
+    sign_in = sign_in or sign_in_for(settings, accounts, clock or SystemClock())
     public_paths = [route.path for route in ROUTES if route.public]
     authentication = Authentication(sign_in, public_paths)
     before = (SafeHeaders(), Cors(settings.rest.cors_origins), authentication, BodyLimit(), KnownParameters(ROUTES))

@@ -79,6 +79,19 @@ def answer(resp: falcon.Response, problem: Problem, message: str) -> None:
         resp.set_header("Retry-After", RETRY_AFTER_SECONDS)
 
 
+def log_unexpected(req: falcon.Request, error: Exception) -> str:
+    """
+    Log an error that nobody expected, and return the number under which the log has it.
+    """
+    error_id = secrets.token_hex(6)
+    _log.error(
+        "A request failed unexpectedly",
+        exc_info=error,
+        extra={"action": "rest.error", "error_id": error_id, "method": req.method, "path": req.path},
+    )
+    return error_id
+
+
 def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     """
     Have an application answer every error in this form: ours, Falcon's own, and what nobody expected.
@@ -112,10 +125,5 @@ class _Answers:
         """
         Answer anything else by a number under which the log has it.
         """
-        error_id = secrets.token_hex(6)
-        _log.error(
-            "A request failed unexpectedly",
-            exc_info=error,
-            extra={"action": "rest.error", "error_id": error_id, "method": req.method, "path": req.path},
-        )
+        error_id = log_unexpected(req, error)
         answer(resp, UNEXPECTED, f"Something failed here that should not; the log has the details under {error_id}")

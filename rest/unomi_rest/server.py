@@ -31,7 +31,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from unomi_scheduler import ConfigurationError, Scheduler, SchedulerError, Settings, StoreUnavailable
 
 from .accounts import Account
-from .app import App, create_app
+from .site import Wsgi, create_site
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -149,14 +149,14 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "proc_name": "unomi-scheduler",
         }
 
-    def load(self) -> App:
+    def load(self) -> Wsgi:
         """
         Make scheduler and application; called in each worker.
         """
         self.scheduler = _clearly(self.service.make_scheduler)
         # Before a password is made and shown: it would be lost on one whose server then does not start.
         _clearly(self._open_store)
-        return create_app(self.scheduler, self.service.settings, accounts=_clearly(self.service.accounts))
+        return create_site(self.scheduler, self.service.settings, accounts=_clearly(self.service.accounts))
 
     def _open_store(self) -> None:
         try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from tests.contract.support import Plant, put, unreadable
 from tests.factories import NOW, make_row, make_task
-from unomi_scheduler.model import TaskStatus, TypeSummary
+from unomi_scheduler.model import Activity, TaskStatus, TypeSummary
 from unomi_scheduler.ports import TaskStore
 
 
@@ -64,8 +64,31 @@ class SummariesContract:
             TypeSummary(task_type="gone", runs=1, run_millis=3, longest_millis=3),
         ]
 
+    def test_runs_are_added_up_by_time(self, store: TaskStore) -> None:
+        """
+        By stretches that begin at the moment asked for, whatever the clock says; where none ended there is no stretch.
+        """
+        since = NOW + 137
+        store.add_history(
+            [
+                make_row(task_id="1", end=since - 1, duration=1_000),
+                make_row(task_id="2", end=since, duration=5),
+                make_row(task_id="3", end=since + 999, duration=7, status="FAILED"),
+                make_row(task_id="4", end=since + 999, status="RETRIED"),
+                make_row(task_id="5", end=since + 3_000, duration=0, status="CRASHED"),
+                make_row(task_id="6", task_type="b", end=since + 3_999, duration=2, status="CANCELLED"),
+            ]
+        )
+        store.refresh()
+
+        assert store.activity(since=since, step=1_000) == [
+            Activity(start=since, runs=2, failures=1, run_millis=12, longest_millis=7),
+            Activity(start=since + 3_000, runs=2, failures=1, run_millis=2, longest_millis=2),
+        ]
+
     def test_of_nothing_there_is_no_summary(self, store: TaskStore) -> None:
         """
         Neither tasks nor a history.
         """
         assert store.summaries(since=0) == []
+        assert store.activity(since=0, step=60_000) == []

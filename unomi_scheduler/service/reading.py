@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from ..errors import ConfigurationError, InvalidTask, SchedulerError, TaskNotFound
-from ..model import Heartbeat, HistoryRow, Malformed, Misplaced, Page, Slot, Task, TaskStatus, TypeSummary
+from ..model import Activity, Heartbeat, HistoryRow, Malformed, Misplaced, Page, Slot, Task, TaskStatus, TypeSummary
 from ..ports import LIST_CAP, Records, StoreReport, TaskQuery, TaskStore
 from ..rules.dependencies import awaited
 from ..stores.homes import find, wherever
@@ -21,7 +21,7 @@ from .history import page_of_history
 from .listing import in_order, list_tasks, query_of
 from .observing import Observation, observation_of
 from .queueing import with_waits
-from .types import merged, summaries_of
+from .types import merged, stretches, summaries_of
 from .wiring import Wiring
 
 _log = logging.getLogger(__name__)
@@ -234,6 +234,24 @@ class Reading:
             return () if store is None else store.defects()
         except ConfigurationError as error:
             return (str(error),)
+
+    def activity(self, within: timedelta = HOUR, parts: int = 60) -> list[Activity]:
+        """
+        Return how many runs ended in each of `parts` equal stretches of a time up to now, the oldest first.
+
+        The memory tasks of this process are among them, with the last ten runs of each.
+
+        Raises:
+            InvalidTask: the time is too short to have so many parts of a millisecond, or there are none.
+        """
+        step = within // _MILLISECOND // parts if parts > 0 else 0
+        if step < 1:
+            raise InvalidTask(
+                f"Invalid parts: expected 1 or more, each of a millisecond or more, got {parts} of {within}"
+            )
+        since, store = self._now() - step * parts, self._wiring.store()
+        stored = store.activity(since=since, step=step) if store is not None else []
+        return stretches(stored, self._wiring.node.memory_tasks(), since=since, step=step, parts=parts)
 
     def get_metric(self, name: str) -> int:
         """

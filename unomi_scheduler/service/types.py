@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from ..model import HistoryRow, Task, TaskStatus, TypeSummary
+from ..model import Activity, HistoryRow, Task, TaskStatus, TypeSummary
 from ..rules.history import CRASHED, FAILED, rows_of
 
 _BAD = frozenset({FAILED, CRASHED})
@@ -66,6 +66,41 @@ def added(one: TypeSummary, other: TypeSummary) -> TypeSummary:
     return TypeSummary(
         task_type=one.task_type,
         counts=counts,
+        runs=one.runs + other.runs,
+        failures=one.failures + other.failures,
+        run_millis=one.run_millis + other.run_millis,
+        longest_millis=max(one.longest_millis, other.longest_millis),
+    )
+
+
+def stretches(
+    stored: Iterable[Activity], tasks: Iterable[Task], *, since: int, step: int, parts: int
+) -> list[Activity]:
+    """
+    Return every stretch behind `since`, by time: what the store added up, and what memory tasks' documents name.
+    """
+    by_place = {place: Activity(start=since + place * step) for place in range(parts)}
+    rows = [row for task in tasks for row in rows_of(task) if row.end >= since and row.duration is not None]
+    mine = [
+        Activity(
+            start=since + (row.end - since) // step * step,
+            runs=1,
+            failures=int(row.status in _BAD),
+            run_millis=row.duration or 0,
+            longest_millis=row.duration or 0,
+        )
+        for row in rows
+    ]
+    for one in (*stored, *mine):
+        place = (one.start - since) // step
+        if place in by_place:
+            by_place[place] = _joined(by_place[place], one)
+    return list(by_place.values())
+
+
+def _joined(one: Activity, other: Activity) -> Activity:
+    return Activity(
+        start=one.start,
         runs=one.runs + other.runs,
         failures=one.failures + other.failures,
         run_millis=one.run_millis + other.run_millis,

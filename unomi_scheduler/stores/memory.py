@@ -19,7 +19,20 @@ from uuid import uuid4
 import orjson
 
 from ..clock import Clock
-from ..model import Heartbeat, HistoryRow, JsonObject, Malformed, Note, Page, Slot, Stored, Task, TypeSummary, Version
+from ..model import (
+    Activity,
+    Heartbeat,
+    HistoryRow,
+    JsonObject,
+    Malformed,
+    Note,
+    Page,
+    Slot,
+    Stored,
+    Task,
+    TypeSummary,
+    Version,
+)
 from ..ports import (
     LIST_CAP,
     OVERDUE,
@@ -43,7 +56,7 @@ from .findings import quarantine_problem, unreadable_problem
 from .memory_history import MemoryHistory
 from .memory_view import Row, TaskView
 from .reading import listed
-from .summing import summed
+from .summing import active, summed
 
 PRIMARY_TERM = 1
 
@@ -181,6 +194,10 @@ class MemoryStore:
             rows = self._visible().listed(TaskQuery())
             runs = self._data.history.runs(since=since)
         return summed(Counter((row.fields.task_type, row.fields.status) for _, row in rows), runs)
+
+    def activity(self, *, since: int, step: int) -> list[Activity]:
+        with self._data.lock:
+            return active(self._data.history.stretches(since=since, step=step), since=since, step=step)
 
     def find(self, query: TaskQuery) -> Page:
         with self._data.lock:

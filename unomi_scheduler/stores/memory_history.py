@@ -66,6 +66,17 @@ class MemoryHistory:
                     found.setdefault(row.task_type, []).append(row)
         return {task_type: _runs(rows) for task_type, rows in found.items()}
 
+    def stretches(self, *, since: int, step: int) -> dict[int, Runs]:
+        """
+        Return what the runs were that ended in each stretch behind a moment, by its place.
+        """
+        found: dict[int, list[HistoryRow]] = {}
+        for mine in self._tasks.values():
+            for row in mine.values():
+                if row.end >= since and row.duration is not None:
+                    found.setdefault((row.end - since) // step, []).append(row)
+        return {place: _runs(rows) for place, rows in found.items()}
+
     def drop(self, *, before: int) -> int:
         """
         Do what `TaskStore.drop_history` says.

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..clock import Clock, SystemClock
 from ..errors import ConfigurationError, SchedulerError
-from ..model import Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary, Version
+from ..model import Activity, Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary, Version
 from ..ports import (
     DueQuery,
     EndedQuery,
@@ -42,7 +42,7 @@ from .sqlite_errors import translated
 from .sqlite_report import defects, missing_folder, report, report_of_nothing
 from .sqlite_schema import prepare
 from .sqlite_transaction import PRIMARY_TERM, Item, commit, item_of
-from .summing import summed
+from .summing import active, summed
 
 DEFAULT_TIMEOUT = 10.0
 
@@ -171,6 +171,10 @@ class SqliteStore:
         with self._connections.one() as connection:
             tasks = {(row[0], row[1]): row[2] for row in connection.execute(*queries.counted())}
             return summed(tasks, sqlite_history.runs(connection, since=since))
+
+    def activity(self, *, since: int, step: int) -> list[Activity]:
+        with self._connections.one() as connection:
+            return active(sqlite_history.stretches(connection, since=since, step=step), since=since, step=step)
 
     def find(self, query: TaskQuery) -> Page:
         with self._connections.one() as connection:

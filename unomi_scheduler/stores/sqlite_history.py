@@ -39,6 +39,13 @@ _RAN = """
     WHERE ended >= ? AND json_extract(body, '$.duration') IS NOT NULL GROUP BY 1
 """
 
+_RAN_WHEN = """
+    SELECT (ended - ?) / ?, count(*), sum(json_extract(body, '$.status') IN (?, ?)),
+    sum(json_extract(body, '$.duration')), max(json_extract(body, '$.duration'))
+    FROM history INDEXED BY history_ended
+    WHERE ended >= ? AND json_extract(body, '$.duration') IS NOT NULL GROUP BY 1
+"""
+
 
 def encoded(rows: Sequence[HistoryRow]) -> Encoded:
     """
@@ -90,6 +97,13 @@ def runs(connection: sqlite3.Connection, *, since: int) -> dict[str, Runs]:
     Return what the runs of each type were that ended at or after a moment.
     """
     return {row[0]: Runs(*row[1:]) for row in connection.execute(_RAN, (*BAD_ENDS, since)) if isinstance(row[0], str)}
+
+
+def stretches(connection: sqlite3.Connection, *, since: int, step: int) -> dict[int, Runs]:
+    """
+    Return what the runs were that ended in each stretch behind a moment, by its place.
+    """
+    return {row[0]: Runs(*row[1:]) for row in connection.execute(_RAN_WHEN, (since, step, *BAD_ENDS, since))}
 
 
 def drop(connection: sqlite3.Connection, *, before: int) -> int:

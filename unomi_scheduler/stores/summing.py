@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..model import TaskStatus, TypeSummary
+from ..model import Activity, TaskStatus, TypeSummary
 from ..ports import MOST_TYPES
 from ..rules.history import CRASHED, FAILED
 
@@ -41,3 +41,10 @@ def summed(tasks: Mapping[tuple[str | None, str | None], int], runs: Mapping[str
         TypeSummary(task_type=name, counts=counts.get(name, {}), **runs.get(name, none)._asdict())
         for name in sorted({*most, *ran})
     ]
+
+
+def active(stretches: Mapping[int, Runs], *, since: int, step: int) -> list[Activity]:
+    """
+    Return the runs of stretches of `step` milliseconds behind `since`, by their place, as they are told; by time.
+    """
+    return [Activity(start=since + place * step, **stretches[place]._asdict()) for place in sorted(stretches)]

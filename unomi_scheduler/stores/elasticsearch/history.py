@@ -152,6 +152,16 @@ class History:
         buckets = ((answer.get("aggregations") or {}).get("types") or {}).get("buckets") or ()
         return {bucket["key"]: _runs(bucket) for bucket in buckets}
 
+    def stretches(self, *, since: int, step: int, connection: Connection) -> dict[int, Runs]:
+        """
+        Return what the runs were that ended in each stretch behind a moment, by its place.
+        """
+        answer = connection.read(
+            "POST", f"/{self.pattern}/_search", stretches_of(since, step), allow_partial_search_results="false"
+        )
+        buckets = ((answer.get("aggregations") or {}).get("stretches") or {}).get("buckets") or ()
+        return {(bucket["key"] - since) // step: _runs(bucket) for bucket in buckets}
+
     def drop(self, *, before: int, connection: Connection) -> int:
         """
         Remove the indices of months that were over at a moment; return how many rows were in them.
@@ -191,6 +201,18 @@ def runs_of(since: int) -> Json:
     """
     Return the search that adds up the runs of each type that ended at or after a moment.
     """
+    return _sums(since, types={"terms": {"field": "taskType", "size": MOST_TYPES}})
+
+
+def stretches_of(since: int, step: int) -> Json:
+    """
+    Return the search that adds up the runs of each stretch of `step` milliseconds behind a moment.
+    """
+    by_time = {"field": "end", "fixed_interval": f"{step}ms", "offset": f"{since % step}ms", "min_doc_count": 1}
+    return _sums(since, stretches={"date_histogram": by_time})
+
+
+def _sums(since: int, **groups: Json) -> Json:
     sums: Json = {"bad": {"filter": {"terms": {"status": list(BAD_ENDS)}}}}
     sums |= {"took": {"stats": {"field": "duration"}}}
     late = [{"range": {"end": {"gte": since}}}, {"exists": {"field": "duration"}}]
@@ -198,7 +220,7 @@ def runs_of(since: int) -> Json:
         "query": {"bool": {"filter": late}},
         "size": 0,
         "track_total_hits": False,
-        "aggs": {"types": {"terms": {"field": "taskType", "size": MOST_TYPES}, "aggs": sums}},
+        "aggs": {name: group | {"aggs": sums} for name, group in groups.items()},
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ...errors import ConfigurationError, SchedulerError, StoreRefused, StoreUnavailable
-from ...model import Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary
+from ...model import Activity, Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary
 from ...ports import (
     Action,
     DueQuery,
@@ -26,7 +26,7 @@ from ...ports import (
 )
 from ..options import ElasticsearchOptions
 from ..reading import listed
-from ..summing import summed
+from ..summing import active, summed
 from . import answers, bulk, deep, doctor, queries
 from .bulk import Operation
 from .connection import Connection, out_of_reach
@@ -232,6 +232,10 @@ class ElasticsearchStore:
     def summaries(self, *, since: int) -> list[TypeSummary]:
         counted = self._read_search(Kind.TASK, queries.counted()).get("aggregations") or {}
         return summed(answers.counts(counted), self._history.runs(since=since, connection=self._connection))
+
+    def activity(self, *, since: int, step: int) -> list[Activity]:
+        stretches = self._history.stretches(since=since, step=step, connection=self._connection)
+        return active(stretches, since=since, step=step)
 
     def find(self, query: TaskQuery) -> Page:
         hits, found = self._page(query)

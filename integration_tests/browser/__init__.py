@@ -1,0 +1,3 @@
+"""
+The dashboard in a real browser: Chromium without a window, driven by Playwright.
+"""

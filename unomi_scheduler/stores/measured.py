@@ -14,8 +14,9 @@ from ..ports import Outcome, TaskStore
 
 REQUESTS = frozenset(
     {
-        "activity", "add_history", "clock", "drop_history", "find", "find_due", "find_ended", "find_owned", "find_purgeable",
-        "find_unplaced", "find_waiting", "heartbeats", "history", "notes", "refresh", "slots", "summaries", "tasks", "write",
+        "activity", "add_history", "clock", "drop_history", "find", "find_due", "find_ended", "find_owned",
+        "find_purgeable", "find_unplaced", "find_waiting", "heartbeats", "history", "notes", "refresh", "slots",
+        "summaries", "tasks", "write",
     }
 )  # fmt: skip
 """The verbs of a store that go to it for something, by which its requests are told apart."""

@@ -2,8 +2,9 @@
 Pages behind the server's window of 10,000: the place is counted first, then read from there.
 
 A list is sorted by one field, and its ties by id. Counting by ranges of the field's values finds the value at an offset
-in a few requests, however deep it is, and how many documents stand before it. Only within one value the documents are
-walked through, 10,000 at a time. Between the requests others may write: a page is as exact as a list that moves can be.
+in a few requests, however deep it is, and how many documents stand before it. Within one value, or in a list sorted by
+id, the place is found among the ids (`narrowing`). Between the requests others may write: a page is as exact as a list
+that moves can be.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from ...errors import InvalidTask
 from ...ports import TaskQuery
 from . import queries
+from .narrowing import Part, narrowed
 
 Json = dict[str, Any]
 Search = Callable[[Json], Json]
@@ -48,45 +50,39 @@ def page(query: TaskQuery, search: Search) -> tuple[list[Any], int]:
     field, limit = queries.sorted_by(query), queries.limit_of(query)
     base = queries.listed(query)
     body: Json = {"query": base, "size": 0, "track_total_hits": True}
-    if field == "itemId":
-        total = int(search(body)["hits"]["total"]["value"])
-        place = Place(same=base, onward=base, beyond=None, skipped=query.offset)
-    else:
-        find = _among_types if field == "taskType" else _among_numbers
-        total, place = find(query, field, search, body)
+    find = _FINDERS.get(field, _among_numbers)
+    total, place = find(query, field, search, body)
     return (_read(query, place, limit, search) if query.offset < total and limit else []), total
 
 
 def _read(query: TaskQuery, place: Place, limit: int, search: Search) -> list[Any]:
-    whole = queries.page_of(query, place.onward, limit=limit)
     if place.skipped + limit <= queries.WINDOW:
-        return _hits(search(whole | {"from": place.skipped}))
-    by_id = [{"itemId": "desc" if query.descending and query.sort_by == "id" else "asc"}]
-    after = _walked(place.same, by_id, place.skipped, search)
-    if after is None:
-        return []
-    hits = _hits(search(whole | {"query": place.same, "sort": by_id, "search_after": after}))
-    if len(hits) < limit and place.beyond is not None:
-        hits += _hits(search(queries.page_of(query, place.beyond, limit=limit - len(hits))))
+        return _hits(search(queries.page_of(query, place.onward, limit=limit) | {"from": place.skipped}))
+    whole = Part(wanted=place.same, descending=query.descending and query.sort_by == "id", skipped=place.skipped)
+    part = narrowed(whole, size=queries.WINDOW, search=search)
+    start = min(part.skipped, queries.WINDOW)
+    near = queries.page_of(query, part.within, limit=min(limit, queries.WINDOW - start))
+    hits = _hits(search(near | {"from": start}))
+    rest = [one for one in (part.behind, place.beyond) if one is not None]
+    if len(hits) < limit and rest:
+        hits += _hits(search(queries.page_of(query, queries.any_of(rest), limit=limit - len(hits))))
     return hits
-
-
-def _walked(wanted: Json, order: list[Json], steps: int, search: Search) -> list[Any] | None:
-    # Nothing of a document is read but what it is sorted by.
-    body: Json = {"query": wanted, "sort": order, "stored_fields": "_none_", "track_total_hits": False}
-    after: list[Any] | None = None
-    while steps:
-        size = min(steps, queries.WINDOW)
-        hits = _hits(search(body | {"size": size} | ({} if after is None else {"search_after": after})))
-        if len(hits) < size:
-            return None
-        after = hits[-1]["sort"]
-        steps -= size
-    return after
 
 
 def _hits(answer: Json) -> list[Any]:
     return list(answer["hits"]["hits"])
+
+
+def _among_ids(query: TaskQuery, field: str, search: Search, body: Json) -> tuple[int, Place]:
+    answer = search(body | {"aggs": {"known": {"filter": queries.exists(field)}}})
+    total, counted = int(answer["hits"]["total"]["value"]), int(answer["aggregations"]["known"]["doc_count"])
+    rank = _rank(query, total=total, counted=counted)
+    if not 0 <= rank < counted:
+        return total, _without(query, field, counted=counted)
+    base = body["query"]
+    known = base if counted == total else queries.all_of([base, queries.exists(field)])
+    absent = queries.all_of([base, queries.none_of([queries.exists(field)])])
+    return total, Place(same=known, onward=known, beyond=absent if query.descending else None, skipped=rank)
 
 
 def _among_types(query: TaskQuery, field: str, search: Search, body: Json) -> tuple[int, Place]:
@@ -130,6 +126,9 @@ def _among_numbers(query: TaskQuery, field: str, search: Search, body: Json) -> 
             rank = max(0, rank)
             break
     return total, _at(query, field, least, skipped=rank)
+
+
+_FINDERS = {"itemId": _among_ids, "taskType": _among_types}
 
 
 def _edges(least: int, most: int) -> list[int]:

@@ -12,7 +12,8 @@ import pytest
 from tests.factories import NOW, make_row, make_task
 from tests.rest.support import Api, error, plant
 from tests.waiting import ended
-from unomi_scheduler import Scheduler, StoreUnavailable, TaskNotFound, TaskStatus
+from unomi_scheduler import Scheduler, StoreUnavailable, Task, TaskNotFound, TaskStatus
+from unomi_scheduler.rules import requests
 
 HOUR = timedelta(hours=1)
 
@@ -146,14 +147,14 @@ def test_a_task_that_fails_stops_no_others(filled: Api, monkeypatch: pytest.Monk
     """
     It is named with its reason.
     """
-    cancel = Scheduler.cancel_task
+    cancel = requests.cancel
 
-    def fails_once(scheduler: Scheduler, task_id: str, **more: Any) -> bool:
-        if task_id == "i1":
+    def fails_once(task: Task, **more: Any) -> Task:
+        if task.id == "i1":
             raise StoreUnavailable("no answer")
-        return cancel(scheduler, task_id, **more)
+        return cancel(task, **more)
 
-    monkeypatch.setattr(Scheduler, "cancel_task", fails_once)
+    monkeypatch.setattr(requests, "cancel", fails_once)
     answer = bulk(filled, "cancel", {"all": True})
 
     assert (answer["matched"], answer["changed"], answer["failed"]) == (4, 3, 1)

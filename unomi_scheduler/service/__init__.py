@@ -2,7 +2,6 @@
 The service: the `Scheduler` and its parts (making, changing and reading tasks; wiring; purge).
 """
 
-from .bulk import BulkAction as BulkAction
 from .bulk import BulkResult as BulkResult
 from .bulk import Selection as Selection
 from .changing import Edited as Edited
@@ -10,3 +9,4 @@ from .creation import NotAllScheduled as NotAllScheduled
 from .everywhere import NodeRun as NodeRun
 from .observing import Observation as Observation
 from .scheduler import Scheduler as Scheduler
+from .together import BulkAction as BulkAction

@@ -1,5 +1,5 @@
 """
-Bulk: one action for many tasks, each by its own conditional write.
+Bulk: one action for many tasks, each by its own conditional write, and many of these writes in one call.
 """
 
 from __future__ import annotations
@@ -7,34 +7,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TypeVar
 
 from ..errors import InvalidTask, InvalidTransition, SchedulerError, TaskNotFound
 from ..model import Task, TaskStatus
 from ..ports import LIST_CAP
-from .changing import Changing
+from . import batching
 from .listing import status_of
+from .together import Became, BulkAction, Together
 
 T = TypeVar("T")
 SHOWN = 100
 """How many ids, and how many failures, a result names."""
 _AT_ONCE = 8
 """A store gains nothing from more."""
-
-
-class BulkAction(StrEnum):
-    """
-    What can be done to many tasks.
-    """
-
-    CANCEL = "cancel"
-    DELETE = "delete"
-    RETRY = "retry"
-    RESUME = "resume"
-    RUN = "run"
-    ENABLE = "enable"
-    DISABLE = "disable"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +78,7 @@ class BulkResult:
     errors: Mapping[str, str] = field(default_factory=dict)
 
 
-class Bulk(Changing):
+class Bulk(Together):
     """
     The part of a scheduler that changes many tasks at once.
     """
@@ -131,7 +117,15 @@ class Bulk(Changing):
             BulkAction.ENABLE: lambda task_id: self._enabled(task_id, enabled=True),
             BulkAction.DISABLE: lambda task_id: self._enabled(task_id, enabled=False),
         }
-        results = _each(lambda task_id: self._step(task_id, selection, steps[wanted]), ids)
+        results: list[Became] = []
+        for start in range(0, len(ids), batching.SIZE):
+            some = ids[start : start + batching.SIZE]
+            rule = self._rule(wanted, reset_failure_count=reset_failure_count)
+            done = self._together(wanted, some, selection.takes, rule)
+            # Memory tasks, those that are more than one document, and those with which others were faster.
+            alone = [task_id for task_id in some if task_id not in done]
+            done.update(zip(alone, _each(lambda one: self._step(one, selection, steps[wanted]), alone), strict=True))
+            results += [done[task_id] for task_id in some]
         return _result(wanted, ids, results, matched=matched)
 
     def _selected(self, selection: Selection) -> tuple[list[str], int]:
@@ -146,7 +140,11 @@ class Bulk(Changing):
         return [task.id for task in page.list], page.total_size
 
     def _read_all(self, ids: Iterable[str]) -> list[Task]:
-        return [task for task in _each(self._read, dict.fromkeys(ids)) if task is not None]
+        names = list(dict.fromkeys(ids))
+        there = self._read_together(names)
+        alone = [name for name in names if name not in there]
+        found = {**there, **dict(zip(alone, _each(self._read, alone), strict=True))}
+        return [task for task in map(found.get, names) if task is not None]
 
     def _read(self, task_id: str) -> Task | None:
         try:
@@ -154,7 +152,7 @@ class Bulk(Changing):
         except (TaskNotFound, InvalidTask):
             return None
 
-    def _step(self, task_id: str, selection: Selection, step: Callable[[str], bool]) -> bool | SchedulerError:
+    def _step(self, task_id: str, selection: Selection, step: Callable[[str], bool]) -> Became:
         try:
             # It may have moved on since it was listed: what was FAILED then may be running by now.
             return selection.takes(self.get_task(task_id)) and step(task_id)
@@ -188,7 +186,7 @@ def _action_of(action: BulkAction | str) -> BulkAction:
         raise InvalidTask(f"Invalid action: expected one of {', '.join(BulkAction)}, got {action!r}") from None
 
 
-def _result(action: BulkAction, ids: list[str], results: list[bool | SchedulerError], *, matched: int) -> BulkResult:
+def _result(action: BulkAction, ids: list[str], results: list[Became], *, matched: int) -> BulkResult:
     errors = {task_id: str(one) for task_id, one in zip(ids, results, strict=True) if isinstance(one, SchedulerError)}
     return BulkResult(
         action=action,

@@ -123,17 +123,17 @@ class Changing(Reading):
         Resume as `resume_task` does, and return the task.
         """
         now = self._now()
-        task = self.get_task(task_id)
-        executor = self._wiring.registry.body(task.task_type)
         # Users' code is asked here, outside of any lock of the memory tasks.
-        refused = task.status is TaskStatus.CRASHED and executor is not None and not executor.can_resume(task)
+        refused = self._refuses_to_resume(self.get_task(task_id))
 
         def rule(task: Task) -> Task:
-            if refused:
-                raise InvalidTransition(task.id, task.status, "resumed: its executor does not resume it")
-            return requests.resume(task, now=now, node_id=self.node_id)
+            return resumed_task(task, refused=refused, now=now, node_id=self.node_id)
 
         return self._request(task_id, rule, strict=strict, metric=Metric.RESUMED)
+
+    def _refuses_to_resume(self, task: Task) -> bool:
+        executor = self._wiring.registry.body(task.task_type)
+        return task.status is TaskStatus.CRASHED and executor is not None and not executor.can_resume(task)
 
     def run_now(self, task_id: str) -> Task:
         """
@@ -160,7 +160,7 @@ class Changing(Reading):
         """
         values = edit_values(changes)
         now = self._now()
-        return self._change(task_id, lambda task: _edited(task, values, now))
+        return self._change(task_id, lambda task: edited_task(task, values, now))
 
     def delete_task(self, task_id: str) -> None:
         """
@@ -172,14 +172,14 @@ class Changing(Reading):
         """
         now, cancelled = self._now(), False
 
-        def gone(task: Task) -> Task:
-            return task if task.delete_requested else requests.mark_deleted(task, now=now, node_id=self.node_id)
-
         def mark(task: Task) -> Task:
             nonlocal cancelled
-            marked = gone(task)
+            marked = gone(task, now=now, node_id=self.node_id)
             cancelled = not task.delete_requested and marked.status is not task.status
             return marked
+
+        def mark_record(record: Task) -> Task:
+            return gone(record, now=now, node_id=self.node_id)
 
         node = self._wiring.node
         if node.memory_get(task_id) is not None:
@@ -189,7 +189,7 @@ class Changing(Reading):
             marked = self._delete(store, task_id, mark)
             self._end(marked)
             if marked.everywhere:
-                follow(store, task_id, lambda record_id: self._delete(store, record_id, gone))
+                follow(store, task_id, lambda record_id: self._delete(store, record_id, mark_record))
         if cancelled:
             self._wiring.metrics.add(Metric.CANCELLED)
 
@@ -254,10 +254,11 @@ class Changing(Reading):
         self._keep(store, stored.record)
         return stored.record
 
-    def _keep(self, store: TaskStore, task: Task) -> None:
+    def _keep(self, store: TaskStore, *tasks: Task) -> None:
         # A node that runs flushes it with others.
-        if not self._wiring.node.running and flushed_of(task) < len(task.history):
-            self._wiring.keeping.flush_if_possible(store, task, now=self._now())
+        left = [task for task in tasks if flushed_of(task) < len(task.history)]
+        if left and not self._wiring.node.running:
+            self._wiring.keeping.flush_if_possible(store, *left, now=self._now())
 
     def _bound(self, task_id: str) -> TaskStore:
         store = self._wiring.store()
@@ -275,7 +276,35 @@ def _open_only(rule: Rule) -> Rule:
     return lambda task: task if task.status in ENDED else rule(task)
 
 
-def _edited(task: Task, values: dict[str, Any], now: int) -> Task:
+def resumed_task(task: Task, *, refused: bool, now: int, node_id: str) -> Task:
+    """
+    Return a CRASHED task that goes on now.
+
+    Args:
+        refused: its executor here does not resume it.
+
+    Raises:
+        InvalidTransition: it is not CRASHED, or is refused.
+    """
+    if refused:
+        raise InvalidTransition(task.id, task.status, "resumed: its executor does not resume it")
+    return requests.resume(task, now=now, node_id=node_id)
+
+
+def gone(task: Task, *, now: int, node_id: str) -> Task:
+    """
+    Return a task marked for removal, once.
+    """
+    return task if task.delete_requested else requests.mark_deleted(task, now=now, node_id=node_id)
+
+
+def edited_task(task: Task, values: dict[str, Any], now: int) -> Task:
+    """
+    Return a task with another definition.
+
+    Raises:
+        InvalidTask, InvalidTransition: it cannot be like that.
+    """
     changed = checked(requests.edit(task, now=now, **values))
     if changed.status is TaskStatus.CANCELLED and changed.enabled:
         raise InvalidTransition(task.id, task.status, "enabled")

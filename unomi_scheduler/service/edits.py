@@ -76,6 +76,18 @@ def replace_task(store: TaskStore, before: Stored[Task], after: Task) -> Stored[
     Write `after` over `before` and return it with its version, or None when another writer was faster.
     """
     outcome, doubtful = send(store, Write(Action.REPLACE, after, before.version))
+    return landed(store, before, after, outcome, doubtful=doubtful)
+
+
+def landed(
+    store: TaskStore, before: Stored[Task], after: Task, outcome: Outcome, *, doubtful: bool
+) -> Stored[Task] | None:
+    """
+    Return `after` with its version if this outcome of its write, or what the store has now, says that it was written.
+
+    Args:
+        doubtful: an answer was missing on the way to the outcome.
+    """
     if outcome.result is Result.WRITTEN and outcome.version is not None:
         return Stored(after, outcome.version)
     raise_failure(outcome, after.id)

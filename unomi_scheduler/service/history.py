@@ -54,42 +54,49 @@ class Keeping:
         while batch := list(islice(waiting, MOST_ROWS)):
             _add(store, batch)
 
-    def flush_if_possible(self, store: TaskStore, task: Task, *, now: int) -> bool:
+    def flush_if_possible(self, store: TaskStore, *tasks: Task, now: int) -> bool:
         """
-        Flush a document's entries; what the store does not take now is logged, and stays in the document.
+        Flush documents' entries; what the store does not take now is logged, and stays in the documents.
         """
         try:
-            self.flush(store, [task], now=now)
+            self.flush(store, tasks, now=now)
         except SchedulerError as error:
+            first = next((task.id for task in tasks), "")
+            more = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
             _log.warning(
-                "The history of %s is not flushed: %s", task.id, error,
-                extra={"action": "history_refused", "task_id": task.id},
+                "The history of %s%s is not flushed: %s", first, more, error,
+                extra={"action": "history_refused", "task_id": first},
             )  # fmt: skip
             return False
         return True
 
-    def before_change(self, store: TaskStore, before: Task, after: Task, *, now: int) -> None:
+    def before_changes(self, store: TaskStore, changes: Iterable[tuple[Task, Task]], *, now: int) -> None:
         """
-        Flush what a change is about to drop from the document; a store that takes no rows stops no request.
+        Flush what changes (from, to) are about to drop from the documents; a store that takes no rows stops no request.
         """
-        if (
-            len(after.history) == len(before.history)
-            and after.history[:1] != before.history[:1]
-            and evicts(before, flushed_of(before))
-        ):
-            self.flush_if_possible(store, before, now=now)
+        dropping = [before for before, after in changes if _drops(before, after)]
+        if dropping:
+            self.flush_if_possible(store, *dropping, now=now)
 
     def guarded(self, store: TaskStore, rule: Rule, *, now: Callable[[], int]) -> Rule:
         """
-        Return the rule with `before_change` behind it.
+        Return the rule with `before_changes` behind it.
         """
 
         def guarded(before: Task) -> Task:
             after = rule(before)
-            self.before_change(store, before, after, now=now())
+            self.before_changes(store, [(before, after)], now=now())
             return after
 
         return guarded
+
+
+def _drops(before: Task, after: Task) -> bool:
+    return (
+        len(after.history) == len(before.history)
+        and after.history[:1] != before.history[:1]
+        and evicts(before, flushed_of(before))
+    )
 
 
 def _add(store: TaskStore, rows: Sequence[HistoryRow]) -> None:

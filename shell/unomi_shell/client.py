@@ -124,6 +124,12 @@ class RestTasks:
         """
         return sorted(self._request("GET", "/cxs/nodes")["list"], key=lambda node: str(node["nodeId"]))
 
+    def types(self) -> list[Document]:
+        """
+        Return the types.
+        """
+        return list(self._request("GET", "/cxs/types")["list"])
+
     def set_executor(self, node_id: str, *, enabled: bool) -> None:
         """
         Let a node run tasks, or no longer.

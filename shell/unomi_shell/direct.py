@@ -21,6 +21,7 @@ from unomi_scheduler import (
     history_document,
     node_document,
     task_document,
+    type_document,
 )
 
 from .failures import Exit, Failure
@@ -139,6 +140,14 @@ class StoreTasks:
         """
         with _failures():
             return [node_document(one) for one in sorted(self._scheduler.nodes(), key=lambda node: node.node_id)]
+
+    def types(self) -> list[Document]:
+        """
+        Return the types.
+        """
+        with _failures():
+            nodes = self._scheduler.nodes()
+            return [type_document(one, nodes) for one in self._scheduler.task_types()]
 
     def set_executor(self, node_id: str, *, enabled: bool) -> None:
         """

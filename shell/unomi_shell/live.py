@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .completing import STATES, complete_states, complete_types, types_of
-from .snapshot import LISTS, Wish, ids_of, look, millis_of
+from .snapshot import LISTS, Lookout, Wish, ids_of, in_sight, millis_of
 from .target import Target, pass_target, target_options
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def _clock() -> Callable[[], int]:
 
 
 def _looks(tasks: Tasks, wish: Wish, *, every: float, most: int | None, now: Callable[[], int]) -> Iterator[Document]:
-    pause = Event()
+    pause, lookout = Event(), Lookout(tasks)
     for number in islice(count(), most):
         if number:
             pause.wait(every)
-        yield look(tasks, wish, now=now())
+        yield lookout.look(wish, now=now())
 
 
 def _print_plain(seen: Document, wish: Wish, name: str, now: int) -> None:
@@ -91,9 +91,10 @@ def _watch_screen(tasks: Tasks, wish: Wish, name: str, *, every: float, now: Cal
     from .looking import Looker  # noqa: PLC0415 - the same
 
     # Before the screen is taken, so that who may not look is told so in the ordinary way.
-    seen = look(tasks, wish, now=now())
+    lookout = Lookout(tasks)
+    seen = lookout.look(wish, now=now())
     with pressed() as keys:
-        looker = Looker(tasks, seen, wish, every=every, clock=now, tell=keys.ring)
+        looker = Looker(tasks, lookout, seen, wish, every=every, clock=now, tell=keys.ring)
         looker.start()
         try:
             _watch_keys(keys, looker, wish, name, now=now, console=Console())
@@ -124,7 +125,8 @@ def _after(view: View, key: str, seen: Document, looker: Looker) -> View:
     from .view import Sight, press  # noqa: PLC0415 - beside the screen
 
     tasks = [task for name in LISTS for task in seen.get(name, ())]
-    view = press(view, key, Sight(ids_of(seen), types_of(seen["nodes"], tasks)))
+    ids = ids_of(seen) if in_sight(seen, view.wish) else []
+    view = press(view, key, Sight(ids, types_of(seen["nodes"], tasks)))
     looker.want(view.wish, paused=view.paused)
     if view.order is not None:
         looker.obey(view.order)

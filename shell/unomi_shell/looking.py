@@ -11,7 +11,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from .failures import Failure
-from .snapshot import Wish, look
+from .snapshot import Lookout, Wish
 from .view import Order
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ class Looker:
     Looks every so many seconds, and at once when the wish changes or an order was carried out.
 
     Args:
-        seen: a first look, for the wish.
+        lookout: has had a first look, `seen`, for the wish.
         tell: is called after each, from the thread.
     """
 
     def __init__(
         self,
         tasks: Tasks,
+        lookout: Lookout,
         seen: Document,
         wish: Wish,
         *,
@@ -50,6 +51,7 @@ class Looker:
         tell: Callable[[], None],
     ) -> None:
         self._tasks = tasks
+        self._lookout = lookout
         self._every = every
         self._clock = clock
         self._tell = tell
@@ -106,6 +108,7 @@ class Looker:
             return None, not self._paused
 
     def _carried_out(self, order: Order) -> str:
+        self._lookout.forget()
         try:
             if order.verb == "cancel":
                 self._tasks.cancel(order.task_id)
@@ -117,7 +120,7 @@ class Looker:
 
     def _look(self, message: str) -> Report:
         try:
-            return Report(look(self._tasks, self._wish, now=self._clock()), message)
+            return Report(self._lookout.look(self._wish, now=self._clock()), message)
         except Failure as failure:
             # What was seen stays, with its time.
             return Report(self.report.seen, " ".join(filter(None, (message, failure.message))))

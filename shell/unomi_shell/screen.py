@@ -14,7 +14,7 @@ from rich.text import Text
 from .pretty import COLOURS, task_panels
 from .render import load as load_of
 from .render import moment, next_run, plain, progress, span
-from .snapshot import ids_of, millis_of
+from .snapshot import ids_of, in_sight, millis_of, shown_of
 from .view import KEYS, View, chosen
 
 Document = Mapping[str, Any]
@@ -78,7 +78,9 @@ def _foot(view: View) -> Text:
 
 def _body(seen: Document, view: View, now: int, height: int | None) -> list[RenderableType]:
     if view.wish.shown is not None:
-        return _details(seen.get("shown"))
+        return _details(shown_of(seen, view.wish))
+    if not in_sight(seen, view.wish):
+        return [Text("…")]
     kinds = [(name, kind) for name, kind in _KINDS.items() if name in seen]
     if height is not None:
         kinds = kinds[: max(1, (height - _AROUND) // (_PER_TABLE + 1))]

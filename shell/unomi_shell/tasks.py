@@ -86,6 +86,12 @@ class Tasks(Protocol):
         """
         ...
 
+    def types(self) -> list[Document]:
+        """
+        Return the task types as `GET /cxs/types` answers them, by name.
+        """
+        ...
+
     def set_executor(self, node_id: str, *, enabled: bool) -> None:
         """
         Let a node run tasks, or no longer.

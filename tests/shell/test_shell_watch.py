@@ -22,7 +22,7 @@ from unomi_shell.completing import STATES
 from unomi_shell.failures import Exit
 from unomi_shell.keys import BACKSPACE, DOWN, ENTER, ESCAPE, UP, read_keys
 from unomi_shell.screen import bar, draw, shares
-from unomi_shell.snapshot import Wish, ids_of, iso, millis_of, read_wish
+from unomi_shell.snapshot import Lookout, Wish, ids_of, in_sight, iso, millis_of, read_wish, shown_of
 from unomi_shell.view import KEYS, Order, Sight, View, chosen, press
 
 SIGHT = Sight(["a", "b", "c"], ["import", "mail"])
@@ -318,6 +318,105 @@ def test_a_screen_fits_the_terminal(height: int, columns: int) -> None:
     assert len(lines) <= height
     assert lines[-1].startswith("f filter")
     assert all(len(line.rstrip()) <= columns for line in lines)
+
+
+class Counted:
+    """
+    Tasks that count what they are asked for: one in each state.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def types(self) -> list[dict[str, object]]:
+        """
+        Return two types.
+        """
+        self.asked.append("types")
+        counts = dict.fromkeys(STATES, 1)
+        return [{"taskType": "a", "counts": counts}, {"taskType": "b", "counts": {"RUNNING": 2}}]
+
+    def page(self, **query: str | int) -> dict[str, object]:
+        """
+        Return one task, named after its state.
+        """
+        self.asked.append(str(query["status"]))
+        return {"list": [{"itemId": query["status"], "taskType": "a", "nextScheduledExecution": iso(0)}]}
+
+    def nodes(self) -> list[dict[str, object]]:
+        """
+        Return no node.
+        """
+        self.asked.append("nodes")
+        return []
+
+    def task(self, task_id: str) -> dict[str, object]:
+        """
+        Return a task.
+        """
+        self.asked.append("task")
+        return {"itemId": task_id}
+
+    def explain(self, _task_id: str) -> list[str]:
+        """
+        Return no reason.
+        """
+        self.asked.append("explain")
+        return []
+
+
+def test_a_look_makes_at_most_four_requests() -> None:
+    """
+    Once it has seen all: counts and runs each time, and nothing is older than a look; after a pause, all again.
+    """
+    tasks = Counted()
+    lookout = Lookout(tasks)  # type: ignore[arg-type]
+    asked = []
+    for now in (0, 1_000, 2_000, 3_000, 10_000):
+        tasks.asked.clear()
+        seen = lookout.look(Wish(), now=now)
+        asked.append(set(tasks.asked))
+        assert ids_of(seen) == ["RUNNING", "SCHEDULED", "FAILED", "CRASHED"]
+        assert seen["counts"]["RUNNING"] == 3
+
+    assert [len(one) for one in asked] == [6, 4, 4, 4, 6]
+    assert all({"types", "RUNNING"} <= one for one in asked)
+    assert asked[1] | asked[2] == asked[2] | asked[3] == asked[0]
+
+
+def test_a_look_with_a_filter_asks_for_less() -> None:
+    """
+    And not at all for what the counts say is not there; with another filter, for all of it anew.
+    """
+    tasks = Counted()
+    lookout = Lookout(tasks)  # type: ignore[arg-type]
+    assert ids_of(lookout.look(Wish("RUNNING", "b"), now=0)) == ["RUNNING"]
+    assert tasks.asked == ["types", "RUNNING", "nodes"]
+
+    tasks.asked.clear()
+    assert ids_of(lookout.look(Wish("FAILED", "b"), now=1)) == []
+    assert tasks.asked == ["types", "nodes"]
+
+    lookout.look(Wish("FAILED"), now=2)
+    tasks.asked.clear()
+    lookout.look(Wish("FAILED", shown="x"), now=3)
+    assert len(tasks.asked) == 4
+
+
+def test_keys_and_screen_are_about_the_present_wish() -> None:
+    """
+    Until it was looked for, nothing is in sight: no list of the filter before, and no other task.
+    """
+    tasks = Counted()
+    seen = Lookout(tasks).look(Wish("RUNNING", shown="x"), now=0)  # type: ignore[arg-type]
+    console = Console(record=True, file=StringIO(), width=80)
+    console.print(draw(seen, View(wish=Wish("FAILED")), target="x", now=0, height=20))
+
+    assert in_sight(seen, Wish("RUNNING"))
+    assert not in_sight(seen, Wish("FAILED"))
+    assert "…" in console.export_text().splitlines()
+    assert (shown_of(seen, Wish("RUNNING", shown="x")) or {})["itemId"] == "x"
+    assert shown_of(seen, Wish("RUNNING", shown="y")) is None
 
 
 def test_moments_are_read_as_written() -> None:

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.factories import make_task
 from tests.lossy_store import Fault, LossyStore
 from unomi_scheduler import BulkAction, BulkResult, Scheduler, Selection, SystemClock, Task, TaskNotFound, TaskStatus
+from unomi_scheduler.ports import Action, Write
 from unomi_scheduler.service import batching
 from unomi_scheduler.stores.memory import MemoryStore
 
@@ -173,3 +175,14 @@ def test_a_task_for_all_nodes_is_cancelled_with_its_records(cluster: Cluster) ->
 
     assert counts(cluster.mine.bulk("cancel", ALL)) == (5, 0, 0)
     assert cluster.task("e").status is TaskStatus.CANCELLED
+
+
+def test_a_task_that_two_ids_stand_for_is_changed_once(cluster: Cluster) -> None:
+    """
+    Its own, and that of the document which Apache Unomi kept it in.
+    """
+    moved = make_task(id="u", extra={"tenantId": "acme"})
+    cluster.store.write([Write(Action.CREATE, moved)])
+    result = cluster.mine.bulk("cancel", Selection(ids=("u", "acme_u", "u")))
+
+    assert (result.matched, *counts(result)) == (1, 1, 0, 0)

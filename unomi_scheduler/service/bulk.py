@@ -130,7 +130,8 @@ class Bulk(Together):
 
     def _selected(self, selection: Selection) -> tuple[list[str], int]:
         if selection.ids is not None:
-            found = [task.id for task in self._read_all(selection.ids) if selection.takes(task)]
+            # A document that Apache Unomi made is found by two ids.
+            found = list(dict.fromkeys(task.id for task in self._read_all(selection.ids) if selection.takes(task)))
             return found, len(found)
         store = self._wiring.store()
         if store is not None:

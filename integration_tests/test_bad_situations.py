@@ -420,11 +420,13 @@ def older_server() -> Iterator[str]:
     Run the server and give its address.
     """
     with ThreadingHTTPServer(("127.0.0.1", 0), _Older) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_client_above_the_server(tmp_path: Path) -> None:

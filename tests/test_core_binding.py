@@ -17,10 +17,11 @@ from tests.waiting import told
 from unomi_scheduler.clock import Instant
 from unomi_scheduler.errors import ConfigurationError, StoreUnavailable
 from unomi_scheduler.metrics import Metrics
-from unomi_scheduler.model import Slot, Stored, Task, TaskStatus, TimeUnit, Version
+from unomi_scheduler.model import Slot, Stored, Task, TaskStatus, TimeUnit, Version, evolve
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.clockwatch import CHECK, LATE, SOON
 from unomi_scheduler.node.cores import Cores
+from unomi_scheduler.node.dependents import RAREST_POLL
 from unomi_scheduler.node.leaving import GIVE_UP
 from unomi_scheduler.node.options import NodeOptions
 from unomi_scheduler.node.runs import (
@@ -312,6 +313,61 @@ def test_what_a_memory_task_waits_for_may_be_of_another_store(there: bool, asked
     assert after is not None
     assert TaskStatus.WAITING is between.status
     assert (TaskStatus.SCHEDULED if there else TaskStatus.FAILED) is after.status
+
+
+def test_what_was_never_seen_is_looked_for_ever_more_seldom() -> None:
+    """
+    It is found all the same, within half a minute; what this process itself schedules, at once.
+    """
+    mover = Mover()
+    mover.plant(1, *(make_task(id=name, next_scheduled_execution=NOW + 9_000_000) for name in ("far", "own")))
+    mover.memory.put(_waiting_in_memory("far"))
+    mover.memory.put(evolve(_waiting_in_memory("own"), id="other"))
+    for name in ("near", "other"):
+        mover.post(m.MemoryChanged(name))
+    mover.settle()
+    mover.leave()
+    mover.settle()
+    mover.bind(2)
+    before = len(mover.asked(m.AskTasks))
+    mover.pass_time(600_000, step=100)
+    reads = len([one for one in mover.asked(m.AskTasks)[before:] if one.purpose == "memory"])
+    own = make_task(id="own", status=TaskStatus.COMPLETED)
+    mover.plant(2, own, make_task(id="far", status=TaskStatus.COMPLETED))
+    mover.post(m.Offered(Stored(own, Version("v", 1, 1)), binding=2))
+    mover.settle()
+    other, waits = mover.memory.get("other"), mover.memory.get("near")
+    mover.pass_time(RAREST_POLL, step=100)
+    near = mover.memory.get("near")
+
+    assert 10 <= reads <= 30
+    assert (other and other.status, waits and waits.status) == (TaskStatus.SCHEDULED, TaskStatus.WAITING)
+    assert near is not None
+    assert TaskStatus.SCHEDULED is near.status
+
+
+def test_what_was_seen_in_the_other_store_may_be_deleted_there() -> None:
+    """
+    From then on it is read as often as ever, and its absence says what it says.
+    """
+    mover = Mover()
+    mover.plant(1, far := make_task(id="far", next_scheduled_execution=NOW + 9_000_000))
+    mover.memory.put(_waiting_in_memory("far"))
+    mover.post(m.MemoryChanged("near"))
+    mover.settle()
+    mover.leave()
+    mover.settle()
+    mover.plant(2, far)
+    mover.bind(2)
+    mover.pass_time(2_000)
+    (found,) = mover.stores[2].tasks(["far"])
+    assert found is not None
+    mover.stores[2].write([Write(Action.DELETE, found.record, found.version)])
+    mover.pass_time(1_500)
+    near = mover.memory.get("near")
+
+    assert near is not None
+    assert (TaskStatus.FAILED, "dependency far was deleted") == (near.status, near.last_error)
 
 
 def test_a_memory_task_waits_for_what_is_not_adopted_yet() -> None:

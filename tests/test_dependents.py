@@ -15,7 +15,7 @@ from tests.lossy_store import Fault
 from tests.originals import document_id, original
 from tests.service_kit import Kit, make_kit
 from unomi_scheduler.errors import StoreUnavailable
-from unomi_scheduler.model import DependencyPolicy, Stored, Task, TaskStatus, evolve
+from unomi_scheduler.model import DependencyPolicy, Stored, Task, TaskStatus, TimeUnit, evolve
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.runs import Failed, Pool
 from unomi_scheduler.node.waiting import IDLE_SCAN
@@ -387,6 +387,44 @@ def test_a_dependency_that_ends_while_its_dependent_is_made(kit: Kit) -> None:
 
     assert last is not None
     assert (_S.SCHEDULED, ()) == (last.status, last.waiting_on_tasks)
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"),
+    [(DependencyPolicy.FAIL, _S.FAILED), (DependencyPolicy.RUN, _S.SCHEDULED), (DependencyPolicy.WAIT, _S.WAITING)],
+)
+def test_a_dependency_that_becomes_endless_while_its_dependent_is_made(
+    kit: Kit, policy: DependencyPolicy, status: TaskStatus
+) -> None:
+    """
+    It was made to run on all nodes in each period, which has no end, when nobody was named in it yet. It counts as one
+    that is broken, instead of being waited for without a word.
+    """
+    kit.put(first := make_due_task(id="first", run_on_all_nodes=True))
+    kit.faults.before.append(lambda: kit.replace(evolve(first, period=1, time_unit=TimeUnit.DAYS)))
+    kit.scheduler.new_task("x").with_id("last").with_dependencies("first", on_failure=policy).schedule()
+    last = kit.stored("last")
+
+    assert last is not None
+    assert status is last.status
+    if status is _S.FAILED:
+        assert last.last_error == "dependency first runs on all nodes in each period and is never done"
+    if status is _S.WAITING:
+        assert "never done; this task waits until it has succeeded" in kit.scheduler.explain("last")[0]
+
+
+def test_an_endless_dependency_is_found_by_a_scan() -> None:
+    """
+    Where the process that made the dependent did not see it.
+    """
+    bench = _scanless()
+    endless = make_task(
+        id="first", run_on_all_nodes=True, period=1, time_unit=TimeUnit.DAYS, next_scheduled_execution=NOW + 9_000_000
+    )
+    _run(bench, endless, _waiting("first"))
+    bench.pass_time(IDLE_SCAN + 100, 100)
+
+    assert _S.FAILED is bench.task("last").status
 
 
 def test_naming_bears_lost_races(kit: Kit) -> None:

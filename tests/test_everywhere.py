@@ -203,6 +203,26 @@ def test_what_is_scheduled_in_a_store_that_is_being_bound_runs_there(tmp_path: P
         assert scheduler.find_tasks(records=True).total_size == 0
 
 
+def test_the_same_definition_in_two_stores_runs_in_each() -> None:
+    """
+    Scheduled in both before the node works in either: it is no late joiner in the one that is bound first, nor in the
+    one that is bound again later.
+    """
+    here, there = MemoryStore(SystemClock()), MemoryStore(SystemClock())
+    ran: list[Task] = []
+    scheduler = Scheduler(store=here, node_id="anna", purge_enabled=False)
+    scheduler.executor("everyone")(lambda context: ran.append(context.task))
+    _everyone(scheduler, period=0)
+    scheduler.bind_store(there)
+    _everyone(scheduler, period=0)
+    with scheduler:
+        eventually(lambda: ran, "it runs in the store that is bound")
+        scheduler.bind_store(here)
+        eventually(lambda: len(ran) == 2, "it runs in the store that was bound first", within=10)
+
+    assert {one.id for one in ran} == {"all@anna"}
+
+
 def test_a_cancel_reaches_every_node(nodes: Nodes) -> None:
     """
     Running bodies are told, and records are cancelled. However short the period, no node begins one turn more for not

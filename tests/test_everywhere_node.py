@@ -19,6 +19,7 @@ from unomi_scheduler.node.everywhere import CONFIRM, PURPOSE
 from unomi_scheduler.node.runs import ExecutorInfo, Failed, Interrupted, Pool, RunEnded, Signal, Succeeded, TellRun
 from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, Write
 from unomi_scheduler.rules import requests
+from unomi_scheduler.rules.everywhere import armed
 
 _S = TaskStatus
 PERIOD = 2_000
@@ -277,6 +278,70 @@ def test_without_a_period_it_runs_once_and_ends(bench: Bench) -> None:
 
     assert len(bench.starts()) == 1
     assert (ended.status, ended.success_count) == (_S.COMPLETED, 1)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_retry_is_for_those_that_have_not_succeeded(bench: Bench, reset: bool) -> None:  # noqa: FBT001 - as above
+    """
+    Another node failed, this one did not: it runs again only where the retry is a reset.
+    """
+    bench.put(made := definition(period=0))
+    bench.put(evolve(armed(made, None, turn=NOW + 1_000, node_id="node-c", now=NOW), status=_S.FAILED))
+    play(bench, 3_000, step=50)
+    play(bench, 65_000, step=500)
+    failed = bench.task("everyone")
+    at = bench.clock.wall
+    change(bench, "everyone", lambda task: requests.retry(task, now=at, node_id="b", reset_failure_count=reset))
+    play(bench, 3_000, step=50)
+    runs = len(bench.starts())
+    change(bench, "everyone@node-c", lambda task: evolve(task, status=_S.COMPLETED, all_nodes_period=at))
+    play(bench, 65_000, step=500)
+    ended = bench.task("everyone")
+
+    assert (failed.status, failed.last_error, failed.success_count) == (_S.FAILED, "failed on node-c", 1)
+    assert runs == (2 if reset else 1)
+    assert (ended.status, ended.failure_count) == (_S.COMPLETED, 0)
+    assert ended.success_count == (3 if reset else 2)
+
+
+@pytest.mark.parametrize(("reset", "attempts"), [(False, 1), (True, 3)])
+def test_a_retry_gives_one_attempt_or_all(bench: Bench, reset: bool, attempts: int) -> None:  # noqa: FBT001 - as above
+    """
+    On each node that failed, as with any other task.
+    """
+
+    def fail(millis: int, step: int) -> None:
+        for _ in range(millis // step):
+            bench.pass_time(step, step)
+            end_runs(bench, Failed("boom"))
+
+    bench.put(definition(period=0, max_retries=2))
+    fail(3_000, 50)
+    fail(65_000, 500)
+    before = len(bench.starts())
+    at = bench.clock.wall
+    change(bench, "everyone", lambda task: requests.retry(task, now=at, node_id="b", reset_failure_count=reset))
+    fail(3_000, 50)
+    between = bench.task(RECORD)
+    fail(65_000, 500)
+
+    assert before == 3
+    assert len(bench.starts()) == before + attempts
+    assert (between.status, bench.task("everyone").status) == (_S.FAILED, _S.FAILED)
+
+
+def test_a_run_asked_for_after_a_retry_is_everybodys(bench: Bench) -> None:
+    """
+    What a retry spares a node counts for that turn alone.
+    """
+    bench.put(definition(period=0, failure_count=1))
+    bench.put(evolve(armed(definition(period=0), None, turn=NOW, node_id="node-b", now=NOW), status=_S.COMPLETED))
+    play(bench, 3_000, step=50)
+    spared = len(bench.starts())
+    change(bench, "everyone", lambda task: requests.run_now(task, now=bench.clock.wall))
+    play(bench, 3_000, step=50)
+
+    assert (spared, len(bench.starts())) == (0, 1)
 
 
 def test_it_ends_though_its_records_are_purged_at_once(bench: Bench) -> None:

@@ -414,7 +414,7 @@ class TestKilledNode:
         settings = {
             "UNOMI_SCHEDULER_STORE": f"sqlite:///{tmp_path}/tasks.db",
             "UNOMI_SCHEDULER_LOG_LEVEL": "DEBUG",
-            "GEONAMES_PLACES_PER_SECOND": "20000",
+            "GEONAMES_PLACES_PER_SECOND": "40000",
         }
         nodes: Sequence[SampleNode] = [SampleNode(tmp_path, name, settings) for name in ("first", "second", "third")]
         manager = Scheduler(store=settings["UNOMI_SCHEDULER_STORE"])

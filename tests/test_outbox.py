@@ -17,7 +17,7 @@ from unomi_scheduler.model import HISTORY_LIMIT, HistoryRow, Stored, Task, TaskS
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node import outbox as module
 from unomi_scheduler.node.holds import PATIENCE
-from unomi_scheduler.node.outbox import BUSY, FLUSH_EVERY
+from unomi_scheduler.node.outbox import BUSY, FLUSH_EVERY, LAST_ROWS
 from unomi_scheduler.node.runs import ExecutorInfo, Failed, Pool, RunEnded, Succeeded
 from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, Write
 from unomi_scheduler.rules import outcomes, requests
@@ -730,6 +730,37 @@ class TestStop:
 
         assert any(isinstance(one, m.Stopped) for one in bench.given)
         assert 1 == len(bench.core.board.outbox)
+
+    def test_a_dependent_that_is_about_to_fail_does_so_before_the_stop_is_done(self) -> None:
+        """
+        Its end waits for a row of its history, found late in the stop by a scan that was under way.
+        """
+        bench = Bench()
+        bench.hold = lambda command: isinstance(command, m.Flush) or _scans(command)
+        history = tuple(_success(number) for number in range(HISTORY_LIMIT))
+        waiting = {"status": TaskStatus.WAITING, "waiting_on_tasks": ("first",), "next_scheduled_execution": NOW}
+        bench.put(quick_task(period=0), make_task(id="first", status=TaskStatus.FAILED))
+        bench.put(make_task(id="last", history=history, **waiting))
+        bench.settle()
+        bench.post(m.StopRequested(deadline=bench.clock.now().boot + 10_000, exiting=False))
+        end(bench)
+        bench.pass_time(LAST_ROWS - PATIENCE // 2)
+        flushes = [one for one in bench.held if not _scans(one[0])]
+        bench.held = [one for one in bench.held if _scans(one[0])]
+        bench.hold = lambda command: isinstance(command, m.Flush)
+        bench.release()
+        for _ in range(100):
+            bench.pass_time(20)
+            if any(isinstance(one, m.Stopped) for one in bench.given):
+                break
+
+        assert flushes
+        assert any(isinstance(one, m.Stopped) for one in bench.given)
+        assert TaskStatus.FAILED is bench.task("last").status
+
+
+def _scans(command: m.Command) -> bool:
+    return isinstance(command, m.Ask) and isinstance(command.query, m.AskWaiting)
 
 
 def test_a_resumed_run_says_so_in_the_history() -> None:

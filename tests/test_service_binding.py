@@ -239,6 +239,47 @@ def test_from_one_store_to_another(make: Callable[..., Scheduler], address: Addr
         assert ([], ["node-a"]) == (heartbeats(first), heartbeats(second))
 
 
+@pytest.mark.parametrize("moves", ["while it is stopped", "before the start", "while it runs, then a new start"])
+def test_what_a_memory_task_waits_for_is_not_taken_for_deleted(
+    make: Callable[..., Scheduler], address: Address, moves: str
+) -> None:
+    """
+    The other store never had it, so its absence there says nothing; once it is there, its end counts.
+    """
+    first, second = address(), address()
+    scheduler = make(store=first)
+    scheduler.executor("short")(lambda _: None)
+    scheduler.new_task("short").with_id("far").with_initial_delay(timedelta(hours=1)).schedule()
+    near = scheduler.new_task("short").non_persistent().with_dependencies("far").schedule()
+    if moves != "before the start":
+        scheduler.start()
+    if moves == "while it runs, then a new start":
+        scheduler.bind_store(second)
+    scheduler.stop()
+    if moves != "while it runs, then a new start":
+        scheduler.bind_store(second)
+    with scheduler:
+        reads = _reads_of(scheduler, "far")
+        eventually(lambda: len(reads) >= 2, "it is not looked for", LIMIT)
+        assert TaskStatus.WAITING is scheduler.get_task(near.id).status
+        runs_one(scheduler, "far")
+        eventually(lambda: scheduler.get_task(near.id).status is TaskStatus.COMPLETED, "not completed", LIMIT)
+
+
+def _reads_of(scheduler: Scheduler, task_id: str) -> list[Sequence[str]]:
+    store, reads = scheduler._wiring.required_store(), []
+    read = store.tasks
+
+    def noted(ids: Sequence[str]) -> Any:
+        found = read(ids)
+        if task_id in ids:
+            reads.append(ids)
+        return found
+
+    store.tasks = noted  # type: ignore[method-assign]
+    return reads
+
+
 def test_a_body_that_does_not_return_keeps_its_task_and_its_heartbeat(
     make: Callable[..., Scheduler], address: Address, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .signin import Credentials
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_LOOK_EVERY = 0.05
+"""Seconds that the end of a node waits at most for its health server to look up."""
 
 
 def _into_environment(_context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -271,7 +273,7 @@ def _health(scheduler: Scheduler, port: int) -> Iterator[HealthServer]:
 
 @contextmanager
 def _serving(server: HealthServer) -> Iterator[None]:
-    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(_LOOK_EVERY,), name="health", daemon=True).start()
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from unomi_scheduler import Scheduler
 from unomi_shell.main import main
 
 USER, PASSWORD = "admin", "correct horse"
+ADMIN, GUEST = make_account(USER, PASSWORD), make_account("guest", PASSWORD, ())
 HOUR = timedelta(hours=1)
 
 
@@ -38,11 +39,14 @@ def served(app: WSGIApplication) -> Iterator[str]:
     Serve an application on a free port and give its URL.
     """
     with make_server("127.0.0.1", 0, app, handler_class=_Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        # `shutdown` waits for the end of an interval.
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager
@@ -50,8 +54,7 @@ def rest(scheduler: Scheduler) -> Iterator[str]:
     """
     Serve REST over a scheduler, for an administrator and a guest without roles.
     """
-    accounts = (make_account(USER, PASSWORD), make_account("guest", PASSWORD, ()))
-    with served(create_app(scheduler, scheduler.settings, accounts=accounts)) as url:
+    with served(create_app(scheduler, scheduler.settings, accounts=(ADMIN, GUEST))) as url:
         yield url
 
 

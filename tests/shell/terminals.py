@@ -22,8 +22,9 @@ from tests.shell.emulation import Emulation
 from tests.waiting import PATIENCE
 
 _CODE = """
-import fcntl, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)   # so that Ctrl-C arrives
+import fcntl, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)                        # so that Ctrl-C arrives,
+signal.signal(signal.SIGINT, signal.default_int_handler)    # also where the tests run in the background
 from unomi_shell.main import main
 main(prog_name="unomi-task")
 """
@@ -83,7 +84,7 @@ class Terminal:
         Wait until all words are on the screen at once, however they are spaced, and return it.
         """
         deadline = time.monotonic() + within
-        while not all("".join(word.split()) in "".join(self.screen.split()) for word in words):
+        while not any(_in(words, text) for text in (self.screen, self.emulated)):
             assert time.monotonic() < deadline, f"expected {words}, there is:\n{self.text[-4_000:]}"
             assert self._hear(1), f"ended without {words}:\n{self.text[-4_000:]}"
         return self.screen
@@ -127,6 +128,11 @@ class Terminal:
             os.write(self._end, b"\x1b[1;1R")
         self._sent += heard.decode(errors="replace")
         return bool(heard)
+
+
+def _in(words: tuple[str, ...], text: str) -> bool:
+    shown = "".join(text.split())
+    return all("".join(word.split()) in shown for word in words)
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.shell import routes
-from tests.shell.support import PASSWORD, USER, served
-from unomi_rest.accounts import make_account
+from tests.shell.support import ADMIN, PASSWORD, USER, served
 from unomi_rest.app import create_app
 from unomi_scheduler import Scheduler
 
@@ -29,6 +28,6 @@ def way_to(way: str, scheduler: Scheduler, patch: pytest.MonkeyPatch) -> Iterato
         return
     patch.setenv("UNOMI_TASK_USER", USER)
     patch.setenv("UNOMI_TASK_PASSWORD", PASSWORD)
-    app = create_app(scheduler, scheduler.settings, accounts=[make_account(USER, PASSWORD)])
+    app = create_app(scheduler, scheduler.settings, accounts=[ADMIN])
     with served(routes.complete(app, scheduler)) as url:
         yield ["--url", url]

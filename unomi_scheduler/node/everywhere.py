@@ -370,7 +370,7 @@ class Everywhere:
         turn = rules.owed(definition, last=place.last, since=place.since, now=now.wall)
         following = rules.next_turn(definition, now=now.wall) or FAR
         pool = self.board.pool_of(definition)
-        if turn is None or pool is None:
+        if turn is None or pool is None or rules.spared(definition, place.record and place.record.record, turn):
             return following
         if self._occupied(place):
             return self._skip(place, turn, following)

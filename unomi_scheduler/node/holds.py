@@ -44,6 +44,13 @@ class Holds:
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._held
 
+    @property
+    def empty(self) -> bool:
+        """
+        Whether no change waits: who stops has nothing left to write then, and waits `PATIENCE` for it at most.
+        """
+        return not self._held
+
     def must_wait(self, task: Task) -> bool:
         """
         Tell whether one more entry would drop one without a row, and a flush may still save it.

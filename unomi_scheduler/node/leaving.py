@@ -78,7 +78,8 @@ class Leaving:
         busy = [run.claim_id for run in self.running if run.phase is Phase.STARTED]
         if self._quiet_since is None and not busy:
             self._quiet_since = now.boot
-        settled = not len(self.running) and self.board.commits.empty and not calling
+        written = self.board.commits.empty and self.board.holds.empty
+        settled = not len(self.running) and written and not calling
         late = self._quiet_since is not None and now.boot >= self._quiet_since + GIVE_UP
         if late or (settled and self._flushed(now)):
             self.over = True

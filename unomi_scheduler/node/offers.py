@@ -27,7 +27,8 @@ class Offers:
         self._post = post
         self._lock = Lock()
         self._entered: int | None = None
-        self._kept: dict[str, TaskStore] = {}
+        # By id and store: one process may schedule a definition of the same id in several.
+        self._kept: dict[tuple[str, int], TaskStore] = {}
 
     def offer(self, stored: Stored[Task], store: TaskStore, *, created: bool = False) -> None:
         """
@@ -38,7 +39,7 @@ class Offers:
             for number in numbers:
                 self._post(m.Offered(stored, created=created, binding=number))
             if created and stored.record.everywhere and self._entered not in numbers:
-                self._kept[stored.record.id] = store
+                self._kept[stored.record.id, id(store)] = store
 
     def entered(self, binding: Binding) -> None:
         """
@@ -46,9 +47,9 @@ class Offers:
         """
         with self._lock:
             self._entered = binding.number
-            ids = tuple(name for name, store in self._kept.items() if store is binding.store)
+            ids = tuple(name for (name, _), store in self._kept.items() if store is binding.store)
             for name in ids:
-                del self._kept[name]
+                del self._kept[name, id(binding.store)]
             if ids:
                 self._post(m.ScheduledBefore(ids, binding=binding.number))
 

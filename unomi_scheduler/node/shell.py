@@ -138,9 +138,10 @@ class Node:
         *,
         state_dir: Path | None = None,
         released: Callable[[], object] = lambda: None,
+        same: bool = False,
     ) -> None:
         """
-        Take part in another store from now on, or in none; before the start, or while the node runs.
+        Take part in another store from now on, or in none; before the start, after the stop, or while the node runs.
 
         The other one is joined first, so that an error leaves everything as it was. Then the former is left (see
         `leaving`): that waits for its runs, which are told, no longer than a lease or the time for draining. Memory
@@ -150,6 +151,7 @@ class Node:
             state_dir: the folder of this store's lock file (P9); None means no such file.
             released: called when nothing uses the former store any more; later, and in another thread, where a body
                 has not returned.
+            same: it is the former store, closed or opened anew.
 
         Raises:
             SchedulerError: as `start`.
@@ -159,6 +161,8 @@ class Node:
             self._offers.left()
             self._bindings.leave(released)
             self._store, self._state_dir = store, state_dir
+            if not self.running and not same:
+                self._cores.current.locals.dependents.estrange()
             if joined is not None:
                 self._enter(joined)
 
@@ -218,6 +222,7 @@ class Node:
         """
         Give what a node that was stopped has left to the one in its place: its memory tasks, and the hints it kept.
         """
+        successor._cores.current.locals.dependents.take_over(self._cores.current.locals.dependents)
         for task in self.memory.all():
             successor.memory_put(task)
         self._offers.pass_on(successor._offers)

@@ -97,7 +97,7 @@ class Stopping:
         if self._request is None or self._done:
             return
         idle = not len(self.running) and not len(self.local) and self.board.commits.empty
-        idle = idle and not calling and self._flushed(now)
+        idle = idle and self.board.holds.empty and not calling and self._flushed(now)
         late = self._request.exiting and self._told_at is not None and now.boot >= self._told_at + GIVE_UP
         if idle or late:
             self._done = True

@@ -73,6 +73,8 @@ def _broken(dependency_id: str, dependency: Task | None) -> str | None:
         return f"dependency {dependency_id} was cancelled"
     if dependency.status is TaskStatus.FAILED:
         return f"dependency {dependency_id} failed: {dependency.last_error}"
+    if dependency.everywhere and dependency.periodic:
+        return f"dependency {dependency_id} runs on all nodes in each period and is never done"
     return None
 
 

@@ -94,6 +94,21 @@ def owed(definition: Task, *, last: int | None, since: int, now: int) -> int | N
     return turn
 
 
+def retried(definition: Task, turn: int) -> bool:
+    """
+    Tell whether a turn is the retry of a definition without a period that failed on some node, without a reset: it is
+    one attempt more for who has not succeeded. With a reset it is a turn like the first.
+    """
+    return definition.failure_count > 0 and not definition.period_millis and turn == definition.next_scheduled_execution
+
+
+def spared(definition: Task, record: Task | None, turn: int) -> bool:
+    """
+    Tell whether a node has nothing to do in a turn, since it has succeeded and only the others try again.
+    """
+    return record is not None and record.status is TaskStatus.COMPLETED and retried(definition, turn)
+
+
 def over(definition: Task, turn: int, *, now: int) -> bool:
     """
     Tell whether a later turn has come.
@@ -149,7 +164,7 @@ def armed(definition: Task, record: Task | None, *, turn: int, node_id: str, now
         "all_nodes_of": definition.id,
         "all_nodes_period": turn,
         "next_scheduled_execution": turn,
-        "failure_count": 0,
+        "failure_count": record.failure_count if record is not None and retried(definition, turn) else 0,
         "crash_count": 0,
     }
     if record is None:
@@ -277,7 +292,11 @@ def conclusion_due(definition: Task, *, now: int) -> bool:
 def concluded(definition: Task, records: list[Task], *, now: int) -> Task:
     """
     Return the definition after its only turn ended on each node: COMPLETED, or FAILED where some node failed.
+
+    A success of an earlier turn, which a retry has spared, was counted then.
     """
+    turn = turn_at(definition, now=now) or 0
+    good = [one for one in records if one.status is TaskStatus.COMPLETED and (one.all_nodes_period or 0) >= turn]
     failed = sorted(one.on_nodes[0] for one in records if one.status is TaskStatus.FAILED and one.on_nodes)
     return advance(
         definition,
@@ -286,7 +305,7 @@ def concluded(definition: Task, records: list[Task], *, now: int) -> Task:
         last_execution_date=max((one.last_execution_date or 0 for one in records), default=now),
         last_error=f"failed on {', '.join(failed)}" if failed else definition.last_error,
         failure_count=len(failed),
-        success_count=definition.success_count + sum(one.status is TaskStatus.COMPLETED for one in records),
+        success_count=definition.success_count + len(good),
         next_scheduled_execution=None,
         run_requests=0,
         run_requested_at=None,

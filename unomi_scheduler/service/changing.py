@@ -86,6 +86,9 @@ class Changing(Reading):
         """
         Schedule a FAILED task for now; answer whether that changed something.
 
+        A task for all nodes without a period runs again on those nodes that have not succeeded, as their run records
+        say; with the reset, on every node.
+
         Args:
             reset_failure_count: give it all its retries again; without, one attempt follows.
 

@@ -34,13 +34,25 @@ def waiting(task: Task, dependencies: Mapping[str, Task | None], now: int) -> It
 
 def _standing(dependency: Task | None, task: Task) -> str:
     if dependency is None or dependency.delete_requested:
-        return f"there is no such task any more{_consequence(task)}"
+        return _absent(task)
     if dependency.status is TaskStatus.RUNNING:
         return f"RUNNING on node {dependency.executing_node_id or dependency.lock_owner}"
     if dependency.status is TaskStatus.FAILED:
         return f"FAILED, last error: {dependency.last_error}{_consequence(task)}"
     if dependency.status is TaskStatus.CANCELLED:
         return f"CANCELLED{_consequence(task)}"
+    if dependency.everywhere and dependency.periodic:
+        return f"it runs on all nodes in each period and is never done{_consequence(task)}"
+    return _coming(dependency)
+
+
+def _absent(task: Task) -> str:
+    if not task.persistent:
+        return "not in the store that is bound; this task waits for it there, unless it was deleted there"
+    return f"there is no such task any more{_consequence(task)}"
+
+
+def _coming(dependency: Task) -> str:
     if dependency.status is TaskStatus.SCHEDULED and dependency.next_scheduled_execution is not None:
         retried = f" after {dependency.failure_count} failures" if dependency.failure_count else ""
         return f"SCHEDULED for {to_iso(dependency.next_scheduled_execution)}{retried}"

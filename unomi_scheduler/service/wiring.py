@@ -95,7 +95,7 @@ class Wiring:
         with self.lock:
             if self._address is not None and self._store is None:
                 self._store = self._open(self._address)
-                self.node.bind(self._store, state_dir=self._state_folder())
+                self.node.bind(self._store, state_dir=self._state_folder(), same=True)
             elif self._store is not None and not self._opened:
                 self._store.open()
             self._opened = True
@@ -180,7 +180,7 @@ class Wiring:
             if self._store is not None and self._address is not None:
                 self._store.close()
                 self._store, self._opened = None, False
-                self.node.bind(None)
+                self.node.bind(None, same=True)
             if self._name is not None:
                 self._name.release()
 

@@ -27,7 +27,7 @@ from unomi_scheduler.model import TaskStatus, evolve
 from unomi_scheduler.ports import SORT_FIELDS, HistoryQuery, Outcome, Result, TaskQuery, TaskStore
 from unomi_scheduler.service.listing import in_order
 from unomi_scheduler.stores.elasticsearch import ElasticsearchStore
-from unomi_scheduler.stores.elasticsearch.mapping import META_KEY, Kind, history_mappings, mappings_of
+from unomi_scheduler.stores.elasticsearch.mapping import META_KEY, Kind, history_mappings, mappings_of, write_alias_of
 from unomi_scheduler.stores.options import ElasticsearchOptions
 
 MakeStore = Callable[..., ElasticsearchStore]
@@ -582,6 +582,24 @@ class TestHistory:
         store.refresh()
 
         assert store.history(HistoryQuery(task_id="one")).total_size == 3
+
+    def test_an_index_that_is_being_made_holds_up_no_answer(
+        self, store: ElasticsearchStore, admin: Elasticsearch, prefix: str
+    ) -> None:
+        """
+        Of its month nothing is acknowledged yet, so there is no row to miss; the other months are told.
+        """
+        store.add_history([row := make_row(duration=5)])
+        put(store, make_task(task_type=row.task_type))
+        store.refresh()
+        index, nowhere = f"{prefix}-schedulerhistory-2025.07", {"index.routing.allocation.require._name": "nobody"}
+        aliases: dict[str, dict[str, str]] = {write_alias_of(index): {}}
+        admin.indices.create(
+            index=index, settings=nowhere, mappings=history_mappings(), aliases=aliases, wait_for_active_shards="0"
+        )
+
+        assert store.history(HistoryQuery(task_id="one")).list == (row,)
+        assert [(one.task_type, one.runs) for one in store.summaries(since=0)] == [(row.task_type, 1)]
 
     def test_the_history_is_among_the_facts(self, store: ElasticsearchStore, prefix: str) -> None:
         """

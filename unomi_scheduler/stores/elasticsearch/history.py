@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
+from elasticsearch import ApiError
 
 from ...errors import ConfigurationError, InvalidTask, SchedulerError, StoreRefused, StoreUnavailable
 from ...model import HistoryRow, Page
@@ -28,6 +29,7 @@ from .connection import Connection
 _DAY = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _THERE = Outcome(Result.WRITTEN)
+_SHARDS = "routing_table.indices.*.shards.*.recovery_source.type"
 _MONTH = re.compile(r"-(\d{4})\.(\d{2})")
 Json = dict[str, Any]
 
@@ -131,10 +133,7 @@ class History:
         """
         Do what `TaskStore.history` says.
         """
-        answer = connection.read(
-            "POST", f"/{self.pattern}/_search", search_of(query), allow_partial_search_results="false"
-        )
-        found = answer["hits"]
+        found = self._search(search_of(query), connection)["hits"]
         return Page(
             list=readable_rows(hit["_source"] for hit in found["hits"]),
             offset=query.offset,
@@ -146,9 +145,7 @@ class History:
         """
         Return what the runs of each type were that ended at or after a moment.
         """
-        answer = connection.read(
-            "POST", f"/{self.pattern}/_search", runs_of(since), allow_partial_search_results="false"
-        )
+        answer = self._search(runs_of(since), connection)
         buckets = ((answer.get("aggregations") or {}).get("types") or {}).get("buckets") or ()
         return {bucket["key"]: _runs(bucket) for bucket in buckets}
 
@@ -156,11 +153,28 @@ class History:
         """
         Return what the runs were that ended in each stretch behind a moment, by its place.
         """
-        answer = connection.read(
-            "POST", f"/{self.pattern}/_search", stretches_of(since, step), allow_partial_search_results="false"
-        )
+        answer = self._search(stretches_of(since, step), connection)
         buckets = ((answer.get("aggregations") or {}).get("stretches") or {}).get("buckets") or ()
         return {(bucket["key"] - since) // step: _runs(bucket) for bucket in buckets}
+
+    def _search(self, body: Json, connection: Connection) -> Json:
+        try:
+            return _searched(self.pattern, body, connection)
+        except StoreUnavailable as error:
+            # The index of a month that has just begun may not answer yet; without an answer there is nothing to ask.
+            if not isinstance(error.__cause__, ApiError):
+                raise
+            without = [f"-{index}*" for index in self._unborn(connection)]
+        return _searched(",".join([self.pattern, *without]), body, connection)
+
+    def _unborn(self, connection: Connection) -> list[str]:
+        # Made from nothing, and not there yet: no row of theirs was acknowledged. What has lost its shards had some.
+        try:
+            answer = connection.read("GET", f"/_cluster/state/routing_table/{self.pattern}", filter_path=_SHARDS)
+        except SchedulerError:
+            return []
+        indices = ((answer or {}).get("routing_table") or {}).get("indices") or {}
+        return [name for name, one in sorted(indices.items()) if _is_unborn(one["shards"])]
 
     def drop(self, *, before: int, connection: Connection) -> int:
         """
@@ -173,6 +187,17 @@ class History:
                 dropped += int(connection.read("POST", f"/{index}/_count").get("count", 0))
                 connection.change("DELETE", f"/{index}", ignore_unavailable="true")
         return dropped
+
+
+def _searched(names: str, body: Json, connection: Connection) -> Json:
+    # Half an answer would look like a whole one: a shard that fails fails the search.
+    found: Json = connection.read("POST", f"/{names}/_search", body, allow_partial_search_results="false")
+    return found
+
+
+def _is_unborn(shards: Json) -> bool:
+    copies = [copy for several in shards.values() for copy in several]
+    return any(copy.get("recovery_source", {}).get("type") == "EMPTY_STORE" for copy in copies)
 
 
 def search_of(query: HistoryQuery) -> Json:

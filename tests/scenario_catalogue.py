@@ -29,7 +29,6 @@ _DEPENDENCIES = "tests/test_scenarios_dependencies.py"
 _EXCLUSIVE = "tests/test_scenarios_exclusive.py"
 _EVERYWHERE = "tests/test_everywhere.py"
 _BINDING = "tests/test_service_binding.py"
-_LATER = "comes with this part of the surface"
 
 SCENARIOS = (
     Scenario("S1", "a plain task runs and completes"),
@@ -103,8 +102,12 @@ SCENARIOS = (
     ),
     Scenario("REST2", "an unknown id", ("test_an_unknown_task_is_not_found",)),
     Scenario("REST3", "DELETE cancels", ("test_delete_cancels_and_keeps_the_record",)),
-    Scenario("REST4", "retry of what failed, with reset", without=_LATER),
-    Scenario("REST5", "limits of retries by PUT …/config", without=_LATER),
+    Scenario("REST4", "retry of what failed, with reset", ("test_a_failed_task_is_retried",)),
+    Scenario(
+        "REST5",
+        "limits of retries by PUT …/config",
+        ("test_the_mission_s_configuration", "test_numbers_of_a_configuration_have_bounds"),
+    ),
     Scenario(
         "SHELL1",
         "list: the heading, or no tasks; the count",
@@ -113,7 +116,7 @@ SCENARIOS = (
     ),
     Scenario("SHELL2", "show of an unknown id", ("test_an_id_that_fits_none_or_several_is_refused",)),
     Scenario("SHELL3", "list: status, type, limit", ("test_list_filters", "test_the_summary_names_the_filters")),
-    Scenario("SHELL4", "purge --force prints the count", without=_LATER),
+    Scenario("SHELL4", "purge --force prints the count", ("test_purge_removes_what_is_old_enough",)),
     Scenario(
         "LOCK1",
         "nothing is locked without a task",

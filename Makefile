@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 VENV8 := .venv-client8
 BIN := $(VENV)/bin
+# Most tests wait most of the time. What measures times or costs runs alone, after them.
+WORKERS ?= 2
 CODE := $(foreach folder,unomi_scheduler rest/unomi_rest shell/unomi_shell tests integration_tests benchmarks examples,\
 	$(if $(wildcard $(folder)/*.py),$(folder)))
 
@@ -20,7 +22,8 @@ run: $(VENV)/.stamp ## one node with REST, dashboard and the sample application;
 	@exec $(BIN)/unomi-scheduler serve --app examples.geonames:scheduler
 
 test: lint $(VENV)/.stamp ## everything: lint, unit, integration on a real Elasticsearch, with client 9 and client 8
-	$(BIN)/python -m pytest tests integration_tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not measured" tests integration_tests
+	$(BIN)/python -m pytest -m measured tests integration_tests
 	$(MAKE) test-client8
 
 test-client8: $(VENV8)/.stamp ## the store's contract with client 8 on a server of version 8

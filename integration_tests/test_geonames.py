@@ -182,6 +182,7 @@ class TestCluster:
             eventually(everybody, what="three nodes", nodes=[*nodes.values()])
             yield Cluster(nodes, manager, settings, tmp_path)
 
+    @pytest.mark.measured
     def test_another_node_resumes_what_a_killed_one_left(self, cluster: Cluster) -> None:
         """
         Within the lease and two seconds, at the last checkpoint; at the end each place is there once.

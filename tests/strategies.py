@@ -14,16 +14,18 @@ from unomi_scheduler.model import HISTORY_LIMIT, DependencyPolicy, Task, TaskSta
 _words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=12)
 _moments = st.integers(NOW - 10**9, NOW + 10**9)
 _numbers = st.integers(0, 10**9)
-_json = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=5,
+_leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**53), 2**53),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=12),
 )
+# Two levels, written out: `st.recursive` takes so long that a busy machine fails the health check of the input.
+_flat = _leaves | st.lists(_leaves, max_size=2) | st.dictionaries(st.text(max_size=12), _leaves, max_size=2)
+_json = _leaves | st.lists(_flat, max_size=2) | st.dictionaries(st.text(max_size=12), _flat, max_size=2)
 objects = st.dictionaries(_words, _json, max_size=3)
+_entries = st.dictionaries(_words, _leaves, max_size=2) | objects
 _names = st.lists(_words, max_size=3, unique=True).map(tuple)
 units = st.sampled_from(TimeUnit)
 
@@ -55,7 +57,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "all_nodes_period": st.none() | _moments,
     "status": st.sampled_from(TaskStatus),
     "status_details": objects.filter(lambda details: "executionHistory" not in details),
-    "history": st.lists(objects, max_size=HISTORY_LIMIT).map(tuple),
+    "history": st.lists(_entries, max_size=HISTORY_LIMIT).map(tuple),
     "history_flushed": st.integers(0, HISTORY_LIMIT),
     "current_step": st.none() | _words,
     "checkpoint_data": st.none() | objects,

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
+from threading import Event, get_ident
 from time import monotonic
 from typing import Any
 
@@ -22,7 +23,7 @@ from unomi_scheduler.config import Settings
 from unomi_scheduler.errors import ConfigurationError, SchedulerError
 from unomi_scheduler.model import Task, TaskStatus
 from unomi_scheduler.node.identity import host_name
-from unomi_scheduler.service import Scheduler
+from unomi_scheduler.service import Scheduler, waiting
 from unomi_scheduler.stores.memory import MemoryStore
 
 _LIMIT = 20.0
@@ -306,6 +307,28 @@ def test_wait_ends_with_a_signal(number: signal.Signals) -> None:
 
     assert woken
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_wakes_nobody_is_heard_all_the_same() -> None:
+    """
+    The system gave it to another thread, or it came right before the wait began: no call of the main thread breaks off.
+    """
+    before, main = signal.getsignal(signal.SIGTERM), get_ident()
+    scheduler = Scheduler(store=None)
+    scheduler.start()
+
+    def send() -> None:
+        _until(lambda: signal.getsignal(signal.SIGTERM) is not before)
+        _until(lambda: sys._current_frames()[main].f_code.co_filename == waiting.__file__)
+        signal.pthread_kill(get_ident(), signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(send)
+        woken = scheduler.wait(timedelta(seconds=_LIMIT))
+        sent.result(_LIMIT)
+    scheduler.stop()
+
+    assert woken
 
 
 def test_a_clock_of_the_tests_own() -> None:

@@ -7,11 +7,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+import pytest
 from elasticsearch import Elasticsearch
 
 from integration_tests.cluster.picky import PickyProxy
 from tests.cluster.checker import faults
 from tests.cluster.nodes import Cluster
+
+pytestmark = pytest.mark.measured
 
 NUMBER = 1_000
 WINDOW, WINDOWS = 30.0, 3

@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.cluster.nodes import LEASE, Cluster, NodeProcess, Said
 from unomi_scheduler import Task, TaskStatus
 
 STEPS = 60
 NAMES = ("anna", "berta", "clara")
+
+pytestmark = pytest.mark.measured
 
 
 class Import:

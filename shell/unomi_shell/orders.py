@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import os
 import signal
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 ENDED_AT_ONCE = "Ended at once; what ran here goes on elsewhere after the lease."
 INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ended."""
+_LOOK_EVERY = 0.5
+"""Seconds after which a wait looks up: a signal that comes right before it, or to another thread, wakes nobody."""
 
 
 class Orders:
@@ -30,7 +33,10 @@ class Orders:
         """
         Wait for the order to end.
         """
-        self._told.get()
+        while True:
+            with suppress(Empty):
+                self._told.get(timeout=_LOOK_EVERY)
+                return
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         if self._ending and number == signal.SIGINT:

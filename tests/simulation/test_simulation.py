@@ -398,6 +398,10 @@ PLANTED = (
 )
 
 
+FINDERS = {_no_lease_check_at_start: 28, _the_heartbeat_forgets_what_is_under_way: 4}
+"""Seeds that found a fault; they only come first, as a change of the code may give them another story."""
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__.strip("_"))
 def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,7 +411,7 @@ def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], m
     plant(monkeypatch)
 
     with pytest.raises(AssertionError):
-        _play_all(range(MOST_SEEDS))
+        _play_all((FINDERS.get(plant, 0), *range(MOST_SEEDS)))
 
 
 def test_the_self_audit_finds_what_was_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LOOK_EVERY = 0.5
+"""Seconds after which a wait looks up: a signal that comes right before it, or to another thread, wakes nobody."""
 
 
 class Bell:
@@ -52,13 +54,22 @@ class Bell:
             self._waiting.add(queue)
         try:
             with _signals_into(queue):
-                queue.get(timeout=None if timeout is None else timeout.total_seconds())
-            return True
-        except Empty:
-            return False
+                return _heard(queue, None if timeout is None else timeout.total_seconds())
         finally:
             with self._lock:
                 self._waiting.discard(queue)
+
+
+def _heard(queue: SimpleQueue[None], seconds: float | None) -> bool:
+    left = seconds
+    while left is None or left > 0:
+        pause = _LOOK_EVERY if left is None else min(left, _LOOK_EVERY)
+        with suppress(Empty):
+            queue.get(timeout=pause)
+            return True
+        left = None if left is None else left - pause
+    # What has come at the last moment.
+    return not queue.empty()
 
 
 @contextmanager

@@ -160,6 +160,7 @@ def outage(server: Server, how: str) -> Callable[[], object]:
     return server.resume
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("how", ["stop", "pause"])
 def test_a_server_that_is_gone_for_half_a_minute(
     how: str, breakable_server: Server, settings: Settings, caplog: pytest.LogCaptureFixture

@@ -195,6 +195,7 @@ class TestEnds:
     Cancelled, deleted, changed, by somebody who is no node.
     """
 
+    @pytest.mark.measured
     @pytest.mark.parametrize("delete", [False, True])
     def test_the_end_reaches_every_node(self, cluster: Cluster, delete: bool) -> None:  # noqa: FBT001 - a parameter of the test
         """

@@ -398,7 +398,10 @@ PLANTED = (
 )
 
 
-FINDERS = {_no_lease_check_at_start: 28, _the_heartbeat_forgets_what_is_under_way: 4}
+FINDERS: dict[Callable[[pytest.MonkeyPatch], None], int] = {
+    _no_lease_check_at_start: 28,
+    _the_heartbeat_forgets_what_is_under_way: 4,
+}
 """Seeds that found a fault; they only come first, as a change of the code may give them another story."""
 
 

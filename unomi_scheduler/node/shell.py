@@ -32,6 +32,8 @@ from .table import MemoryTable
 from .workers import Workers
 
 LOG = logging.getLogger("unomi_scheduler.node")
+SLICE = 0.5
+"""Seconds of one wait for the end of a stop."""
 MOST_EVENTS = 2_000
 STUCK_AFTER = 500
 """Milliseconds without a start or an end after which a node with no free thread says that it is full."""
@@ -180,13 +182,20 @@ class Node:
         self._offers.left()
         self._inbox.put(m.StopRequested(deadline=self._clock.now().boot + patience, exiting=exiting))
         # Beyond the drain: the last words of the runs, and what the store needs for the last writes.
-        if not self._stopped.wait(patience / 1000 + (15 if exiting else 3)):
+        if not self._has_stopped(patience / 1000 + (15 if exiting else 3)):
             self._leftover = tuple(run.claim_id for run in self._workers.active())
             LOG.warning("%d runs have not returned", len(self._leftover), extra={"action": "stop_leftover"})
             return self._leftover
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
         return self._leftover
+
+    def _has_stopped(self, within: float) -> bool:
+        # In slices: a signal that comes right before a wait, as another Ctrl-C may, would not be handled until its end.
+        left = within
+        while left > 0 and not self._stopped.wait(min(left, SLICE)):
+            left -= SLICE
+        return self._stopped.is_set()
 
     def _finish(self, stopped: m.Stopped) -> None:
         self._leftover = stopped.leftover

@@ -81,11 +81,14 @@ class Alarms:
     def _due(self) -> list[Callable[[], None]]:
         with self._changed:
             now = self._clock.now().boot
-            due = [ring for queue in self._queues.values() for ring in _taken(queue, now)]
+            due = self._taken(now)
             if not due and not self._stopped:
                 heads = [next(iter(queue.values()))[0] for queue in self._queues.values() if queue]
                 self._changed.wait((min(heads) - now) / 1000 if heads else None)
             return due
+
+    def _taken(self, now: int) -> list[Callable[[], None]]:
+        return [ring for queue in self._queues.values() for ring in _taken(queue, now)]
 
     def _ring(self, ring: Callable[[], None]) -> None:
         try:

@@ -16,10 +16,10 @@ from ..clock import Clock, Instant
 from ..model import Heartbeat, Stored
 from ..ports import TaskStore
 from . import messages as m
-from .errands import Errands
 from .heartbeat import Pulse
 from .identity import NodeLock, host_name, settle_predecessors
 from .options import NodeOptions
+from .parts import PARTS, Parts
 
 LOG = logging.getLogger("unomi_scheduler.node")
 
@@ -41,6 +41,7 @@ class Ties:
     progressing: Callable[[Instant], bool]
     lapsed: Callable[[], object]
     address: Callable[[], str | None]
+    parts: Parts = PARTS
 
 
 class Binding:
@@ -53,7 +54,7 @@ class Binding:
         self.number = number
         self.store = store
         self.lock = lock
-        self.errands = Errands(store, number, ties.post, ties.clock)
+        self.errands = ties.parts.errands(store, number, ties.post, ties.clock)
         self.active = active
         self.settled = True
         self.let_go = Event()
@@ -79,10 +80,10 @@ class Binding:
             lease_millis=options.lease_millis,
             proven=self.lock.former if self.lock is not None else frozenset(),
             clock=ties.clock,
-            pause=Event().wait,
+            pause=ties.parts.pause,
             own=own,
         )
-        pulse = Pulse(
+        pulse = ties.parts.pulse(
             self.store.lane(max(0.2, options.lease_millis / 3_500)),
             first=self._first_beat,
             advert=lambda beat: ties.advert(self, beat),

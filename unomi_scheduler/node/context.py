@@ -134,7 +134,7 @@ class TaskContext(_Context):
         if number is None:
             return self.cancelled
         try:
-            told.get(timeout=None if timeout is None else max(timeout, 0))
+            self._run.host.patience.block(told, None if timeout is None else max(timeout, 0))
         except Empty:
             self._run.unwatch(number)
         return self.cancelled
@@ -202,7 +202,8 @@ class AsyncTaskContext(_Context):
     async def _save(self, progress: Progress) -> None:
         future: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self._run.checkpoint(progress, _settler(future))
-        error = await future
+        await self._run.host.patience.until(future)
+        error = future.result()
         if error is not None:
             raise error
 
@@ -211,7 +212,7 @@ class AsyncTaskContext(_Context):
         number = self._run.watch(_settler(future))
         if number is not None:
             try:
-                await asyncio.wait((future,), timeout=timeout)
+                await self._run.host.patience.until(future, timeout)
             finally:
                 self._run.unwatch(number)
         return self.cancelled
@@ -245,7 +246,7 @@ def save_blocking(run: LiveRun, data: Mapping[str, Json]) -> None:
     progress = Progress(checkpoint=plain_json(data, "checkpoint"))
     answers: SimpleQueue[Exception | None] = SimpleQueue()
     run.checkpoint(progress, answers.put)
-    error = answers.get()
+    error = run.host.patience.block(answers)
     if error is not None:
         raise error
 

@@ -4,12 +4,14 @@ A live run: what one run is told, what it reports, and its one end. Safe from an
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from queue import SimpleQueue
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
 from ..clock import Clock
 from ..errors import LeaseLost
@@ -22,6 +24,31 @@ _log = logging.getLogger(__name__)
 ENDED = "the run has ended"
 Settle = Callable[[Exception | None], object]
 RunEvent = RunEnded | RunReported
+_T = TypeVar("_T")
+
+
+class Patience:
+    """
+    How a body waits for an answer, or for being told: in real time.
+    """
+
+    def block(self, answers: SimpleQueue[_T], timeout: float | None = None) -> _T:
+        """
+        Return the next answer.
+
+        Raises:
+            Empty: none came in `timeout` seconds.
+        """
+        return answers.get(timeout=timeout)
+
+    async def until(self, future: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109 - as above
+        """
+        Return when the future is done, or `timeout` seconds are over.
+        """
+        if timeout is None:
+            await future
+        else:
+            await asyncio.wait((future,), timeout=timeout)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,6 +64,7 @@ class Host:
     alarms: Alarms
     report_interval: int
     callback_timeout: int
+    patience: Patience = field(default_factory=Patience)
     receipts: count[int] = field(default_factory=count)
 
 

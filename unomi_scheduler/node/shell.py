@@ -22,14 +22,13 @@ from . import messages as m
 from .binding import Binding, Ties
 from .bindings import Bindings
 from .cores import Cores
-from .memory import MemoryTimers
 from .observing import NodeState, observe
 from .offers import Offers
 from .options import NodeOptions
+from .parts import PARTS, Parts
 from .registry import Registry
 from .runs import Pool, ReportRefused, ReportStored, Signal, StartRun, TellRun
 from .table import MemoryTable
-from .workers import Workers
 
 LOG = logging.getLogger("unomi_scheduler.node")
 SLICE = 0.5
@@ -52,6 +51,7 @@ class Node:
         registry: Registry,
         clock: Clock,
         metrics: Metrics,
+        parts: Parts = PARTS,
     ) -> None:
         self.options = options
         self._registry = registry
@@ -79,11 +79,12 @@ class Node:
             progressing=self._progressing,
             lapsed=self._lapsed,
             address=lambda: self._address,
+            parts=parts,
         )
         self._bindings = Bindings(ties)
         self._offers = Offers(self._bindings, self._inbox.put)
         self._cores = Cores(options, rng=self._rng, metrics=metrics, memory=self.memory, lease_held=self._bindings.held)
-        self._workers = Workers(
+        self._workers = parts.workers(
             registry,
             self._inbox.put,
             clock,
@@ -95,7 +96,7 @@ class Node:
             callback_timeout=options.callback_timeout_millis / 1000,
             began=metrics.began,
         )
-        self._timers = MemoryTimers(lambda task_id: self._inbox.put(m.TimerFired(task_id)))
+        self._timers = parts.timers(lambda task_id: self._inbox.put(m.TimerFired(task_id)))
         self._thread = Thread(target=self._loop, name="unomi-core", daemon=True)
 
     # --- life
@@ -119,9 +120,12 @@ class Node:
             self.executors_changed()
             self._first_look()
             self.running = True
-            self._workers.start()
-            self._timers.start()
-            self._thread.start()
+            self._set_off()
+
+    def _set_off(self) -> None:
+        self._workers.start()
+        self._timers.start()
+        self._thread.start()
 
     def _enter(self, binding: Binding) -> None:
         self._bindings.enter(binding)

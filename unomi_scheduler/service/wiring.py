@@ -42,6 +42,7 @@ class Wiring:
         self.metrics = Metrics()
         self.registry = Registry()
         self.lock = RLock()
+        self.node_type: Callable[..., Node] = Node
         self.keeping = Keeping(enabled=settings.history_enabled, ttl=settings.history_ttl)
         self._address = store if isinstance(store, str) else None
         self._measured: WeakValueDictionary[int, MeasuredStore] = WeakValueDictionary()
@@ -196,7 +197,7 @@ class Wiring:
                 self._name.release()
             self._name = NodeName(folder)
         node_id = self.settings.node_id or (self._name.node_id if self._name else "")
-        node = Node(
+        node = self.node_type(
             store=self._store,
             options=node_options(self.settings, node_id=node_id, state_dir=folder),
             registry=self.registry,

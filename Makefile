@@ -11,7 +11,7 @@ CODE := $(foreach folder,unomi_scheduler rest/unomi_rest shell/unomi_shell tests
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv run test test-client8 lint bench clean
+.PHONY: help venv run test test-client8 lint package bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ lint: $(VENV)/.stamp ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CODE)
+
+package: $(VENV)/.stamp ## the wheel in fresh environments: oldest and newest dependencies, every Python there is
+	UNOMI_TEST_PACKAGE=all $(BIN)/python -m pytest integration_tests/test_packaging.py
 
 bench: $(VENV)/.stamp ## measure: throughput, pick-up, idle cost
 	$(BIN)/python -m benchmarks

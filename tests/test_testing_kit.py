@@ -251,18 +251,18 @@ def test_a_wait_in_a_body_moves_the_clock(node: ManualNode, scheduler: Scheduler
     """
 
     def sync(context: TaskContext) -> None:
-        assert not context.wait_cancelled(600)
+        assert not context.wait_cancelled(900)
         context.save_checkpoint({"waited": True})
 
     async def not_sync(context: AsyncTaskContext) -> None:
-        assert not await context.wait_cancelled(600)
+        assert not await context.wait_cancelled(900)
         await context.save_checkpoint({"waited": True})
 
     for name, body in (("sync", sync), ("async", not_sync)):
         scheduler.register_executor(_function(name, body))
         scheduler.new_task(name).schedule()
         (run,) = node.run_due()
-        assert (run.outcome, run.duration) == ("succeeded", timedelta(minutes=10))
+        assert (run.outcome, run.duration) == ("succeeded", timedelta(minutes=15))
 
 
 def test_a_wait_for_nobody_is_told(node: ManualNode, scheduler: Scheduler) -> None:
@@ -373,6 +373,44 @@ def test_a_task_that_schedules_itself_is_told(node: ManualNode, scheduler: Sched
 
     with pytest.raises(SchedulerError, match="More than 5 runs"):
         node.run_due()
+
+
+def test_what_the_store_refused_is_done_a_little_later(scheduler: Scheduler) -> None:
+    """
+    As soon as the node tries again, not at the end of the time that passes.
+    """
+    clock = SettableClock()
+    store = FaultyStore(MemoryStore(clock), clock=clock)
+    with ManualNode(scheduler, clock=clock, store=store) as node:
+        scheduler.new_task("good").schedule()
+        store.faults.extend([Fault.REFUSED] * 3)
+        assert node.run_due() == []
+
+        (run,) = node.advance(HOUR)
+
+    assert run.at < datetime.fromtimestamp(NOW / 1000, UTC) + timedelta(seconds=30)
+
+
+def test_a_task_that_nobody_here_may_run_stops_no_time(node: ManualNode, scheduler: Scheduler) -> None:
+    """
+    Without an executor, or meant for other nodes: a month passes at once.
+    """
+    scheduler.new_task("unknown").schedule()
+    scheduler.new_task("good").on_tags("gpu").schedule()
+
+    assert node.advance(timedelta(days=30)) == []
+    assert node.clock.date == datetime.fromtimestamp(NOW / 1000, UTC) + timedelta(days=30)
+
+
+def test_a_setting_may_be_another_for_the_test(scheduler: Scheduler) -> None:
+    """
+    And is its own again afterwards.
+    """
+    with ManualNode(scheduler, tags=("gpu",), node_id="with-gpu") as node:
+        scheduler.new_task("good").on_tags("gpu").schedule()
+        assert len(node.run_due()) == 1
+        assert scheduler.node_id == "with-gpu"
+    assert scheduler.settings.tags == ()
 
 
 def test_expectations_say_what_there_is(node: ManualNode, scheduler: Scheduler) -> None:

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from itertools import count
+from itertools import chain, count
 from types import TracebackType
 from typing import Any, Self
 
-from ..clock import Instant
 from ..errors import SchedulerError
 from ..model import Task, TaskStatus
-from ..ports import Records, TaskQuery, TaskStore
+from ..ports import LIST_CAP, Records, TaskQuery, TaskStore
 from ..service import Scheduler
 from ..stores.memory import MemoryStore
 from .clock import SettableClock
@@ -23,6 +22,9 @@ from .shell import HandNode
 from .workers import NodeDied
 
 MOST_RUNS = 10_000
+STUCK = 60_000
+"""Milliseconds for which time passes in small steps while something is due and not run."""
+_PAGE = 25
 _OPEN = (TaskStatus.SCHEDULED, TaskStatus.WAITING, TaskStatus.CRASHED)
 
 
@@ -59,6 +61,7 @@ class ManualNode(Expectations):
         self._before: dict[str, Any] | None = None
         self._performing = False
         self._numbers = count(1)
+        self._stuck_since: int | None = None
         self._actions: list[tuple[int, Callable[[], object]]] = []
 
     # --- life
@@ -200,26 +203,44 @@ class ManualNode(Expectations):
         self.clock.advance(max(0, boot - self.clock.boot))
 
     def _has_single_runs(self) -> bool:
-        return any(task.enabled and not task.periodic and task.status in _OPEN for task in self.tasks())
+        memory = (task for task in self.scheduler.get_memory_tasks() if task.status in _OPEN)
+        stored = (task for status in _OPEN for task in self._stored(status=status))
+        return any(task.enabled and not task.periodic for task in chain(memory, stored))
 
     def _next_moment(self) -> int | None:
-        now = self.clock.now()
-        times = [self._running().work_at(), *(_boot(now, task) for task in self._all_tasks())]
+        now, node = self.clock.now(), self._running()
+        times = [node.work_at()]
+        overdue = False
+        for task in self._stored(status=TaskStatus.SCHEDULED, records=Records.SHOWN):
+            at = task.next_scheduled_execution
+            if at is None or not task.enabled:
+                continue
+            if at > now.wall:
+                times.append(now.boot + at - now.wall)
+                break
+            overdue = overdue or node.able(task)
+        self._stuck_since = (self._stuck_since or now.boot) if overdue else None
+        if self._stuck_since is not None and now.boot - self._stuck_since < STUCK:
+            # Due and not run: the store refused something, and the node tries again a little later.
+            node.look()
+            times.append(node.next_at())
         return min((at for at in times if at is not None and at > now.boot), default=None)
-
-    def _all_tasks(self) -> list[Task]:
-        return [*self.scheduler.get_memory_tasks(), *self._stored(Records.SHOWN)]
 
     def tasks(self) -> list[Task]:
         """
         Return all tasks there are, those in memory first; faults of the store do not matter to it.
         """
-        return [*self.scheduler.get_memory_tasks(), *self._stored(Records.HIDDEN)]
+        return [*self.scheduler.get_memory_tasks(), *self._stored()]
 
-    def _stored(self, records: Records) -> tuple[Task, ...]:
+    def _stored(self, **what: Any) -> Iterator[Task]:
         store = getattr(self.store, "behind", self.store)
         store.refresh()
-        return tuple(store.find(TaskQuery(limit=-1, sort_by="next_scheduled_execution", records=records)).list)
+        for offset in range(0, LIST_CAP, _PAGE):
+            query = TaskQuery(offset=offset, limit=_PAGE, sort_by="next_scheduled_execution", **what)
+            page = store.find(query).list
+            yield from page
+            if len(page) < _PAGE:
+                return
 
     # --- what happens to a node
 
@@ -262,8 +283,3 @@ class ManualNode(Expectations):
 
     def __repr__(self) -> str:
         return f"<ManualNode {self.scheduler.node_id!r} at {self.clock.date.isoformat()}>"
-
-
-def _boot(now: Instant, task: Task) -> int | None:
-    at = task.next_scheduled_execution
-    return None if at is None or not task.enabled or task.status not in _OPEN else now.boot + at - now.wall

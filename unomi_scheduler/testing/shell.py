@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, SchedulerError
+from ..model import Task
 from ..node import messages as m
 from ..node.parts import Parts
 from ..node.runs import ReportStored
@@ -20,7 +21,7 @@ from .runs import Run
 from .workers import HandWorkers, NodeDied
 
 MOST_TURNS = 100_000
-LONGEST_WAIT = 3_600_000
+LONGEST_WAIT = 600_000
 """Milliseconds that a body waits for what only somebody else can bring about, before it is told that nobody will."""
 _BEYOND_DRAIN = 3_000
 
@@ -130,7 +131,7 @@ class HandNode(Node):
             waited = now.boot - began
             if millis is not None and waited >= millis:
                 return
-            if waited >= LONGEST_WAIT:
+            if millis is None and waited >= LONGEST_WAIT:
                 raise SchedulerError(
                     "The body waits for something that does not come: in a manual node nobody else acts meanwhile; "
                     "give the wait a time-out, or act from the body (ManualNode.after_checkpoint)"
@@ -168,6 +169,16 @@ class HandNode(Node):
         times = [self._timer_at(), self.workers.alarms.next_at(), core.everywhere.next_at(now)]
         times += [core.commits.next_at(now.boot), core.board.holds.next_at(), core.board.outbox.next_at()]
         return min((at for at in times if at is not None and at > now.boot), default=None)
+
+    def able(self, task: Task) -> bool:
+        """
+        Tell whether this node may run a task and has its executor.
+        """
+        options = self.options
+        is_meant = (task.on_nodes and options.node_id in task.on_nodes) or not set(task.on_tags).isdisjoint(
+            options.tags
+        )
+        return self._registry.body(task.task_type) is not None and (not task.targeted or bool(is_meant))
 
     def perform_next(self) -> Run | None:
         """

@@ -873,3 +873,44 @@ class TestHealth:
 
         assert [(beat, version)] == [(one.record, one.version) for one in store.heartbeats([beat.id])]
         assert [Outcome(Result.CONFLICT)] == store.write([create(beat)])
+
+
+def test_the_changes_of_several_shards_are_found(make_store: MakeStore, prefix: str, elasticsearch_url: str) -> None:
+    """
+    Each shard numbers by itself, and the same numbers come again in others: none hides another's task.
+    """
+    store = make_store(shards=3)
+    here = store.position()
+    put(store, *(make_task(id=f"first-{number:02}") for number in range(20)))
+    first = store.changes(here, limit=100)
+    put(store, *(make_task(id=f"second-{number:02}") for number in range(20)))
+
+    assert first is not None
+    again = store.changes(here, skip=first.marks, limit=100)
+    behind = store.changes(first.position, limit=100)
+    assert again is not None
+    assert behind is not None
+    assert len(here.numbers) == 3
+    assert len(first.tasks) == len(first.marks) == 20
+    assert {one.record.id for one in again.tasks} == {f"second-{number:02}" for number in range(20)}
+    assert {one.record.id for one in behind.tasks} == {f"second-{number:02}" for number in range(20)}
+    assert again.position == behind.position
+
+
+def test_a_position_of_an_index_made_anew_is_not_known(
+    make_store: MakeStore, admin: Elasticsearch, prefix: str
+) -> None:
+    """
+    Neither before nor after there is another; nothing of the other is taken for what changed.
+    """
+    store = make_store()
+    here = store.position()
+    admin.indices.delete(index=here.identity)
+    gone = store.changes(here, limit=1)
+    store.open()
+    put(store, make_task())
+
+    assert gone is None
+    assert store.changes(here, limit=1) is None
+    assert not store.knows(here)
+    assert store.position().identity != here.identity

@@ -13,6 +13,7 @@ import pytest
 pytest.register_assert_rewrite("tests.contract")
 
 # Only modules imported after the line above explain their failed asserts.
+from tests.contract.changes import ChangesContract  # noqa: E402
 from tests.contract.due import DueContract  # noqa: E402
 from tests.contract.history import HistoryContract  # noqa: E402
 from tests.contract.lists import ListContract  # noqa: E402
@@ -27,7 +28,14 @@ __all__ = ["MakeStore", "Plant", "StoreContract"]
 
 @pytest.mark.store_contract
 class StoreContract(
-    WritesContract, ReadsContract, DueContract, SearchesContract, ListContract, SummariesContract, HistoryContract
+    WritesContract,
+    ReadsContract,
+    DueContract,
+    SearchesContract,
+    ListContract,
+    SummariesContract,
+    HistoryContract,
+    ChangesContract,
 ):
     """
     Every sentence of the port.

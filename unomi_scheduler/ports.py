@@ -9,7 +9,7 @@ alone gives these per item.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -178,6 +178,38 @@ class EndedQuery:
     after: tuple[int, str] | None = None
 
 
+Mark = tuple[int, int]
+"""Where a change stands: in which sequence of the store, and under which number there. A later one has a higher."""
+
+
+class Position(NamedTuple):
+    """
+    A place in the changes of one store: in each of its sequences, the number behind which one goes on.
+
+    `identity` is that of the concrete index or database, so that a position never fits a re-created one.
+    """
+
+    identity: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changes:
+    """
+    What has changed behind a position, each task as it is now; `marks` are those of all that was looked at.
+
+    `more` says that the answer was cut off; the rest is behind `position`. A removed task is not among the changes.
+    Where `in_order` is false, a change may become visible after one with a higher number: who wants to miss none asks
+    again from a position of some seconds ago, and skips the marks it has.
+    """
+
+    tasks: tuple[Stored[Task], ...]
+    position: Position
+    marks: frozenset[Mark] = frozenset()
+    more: bool = False
+    in_order: bool = True
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryQuery:
     """
@@ -320,6 +352,25 @@ class TaskStore(Protocol):
     def find_ended(self, query: EndedQuery) -> Found:
         """
         Search for tasks by their last execution: those whose run may have ended without its row (P20).
+        """
+        ...
+
+    def position(self) -> Position:
+        """
+        Return where the changes from now on begin: each change acknowledged after this call is behind it.
+        """
+        ...
+
+    def knows(self, position: Position) -> bool:
+        """
+        Tell whether a position is one of this very store, and not ahead of it (as after a backup was put back).
+        """
+        ...
+
+    def changes(self, since: Position, *, skip: Collection[Mark] = (), limit: int) -> Changes | None:
+        """
+        Search for the tasks that were written behind a position and whose marks are not in `skip`, by their numbers:
+        up to `limit` of each sequence. None when the position is another store's.
         """
         ...
 

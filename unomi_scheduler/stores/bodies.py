@@ -4,15 +4,15 @@ Stored bodies: what the embedded stores read back, whatever stands there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 import orjson
 
 from ..model import Heartbeat, JsonObject, Malformed, Note, Slot, Stored, Task, Version
-from ..ports import Found
+from ..ports import Changes, Found, Mark, Position
 from .documents import decode_heartbeat, decode_note, decode_slot
-from .reading import placed
+from .reading import listed, placed
 
 R = TypeVar("R", Heartbeat, Slot, Note)
 
@@ -71,6 +71,30 @@ def found(rows: list[tuple[str, object, Version]], *, limit: int, cursor: Callab
         malformed=tuple(Stored(one.record, one.version) for one in records if isinstance(one.record, Malformed)),
         after=cursor(rows[limit - 1]) if 0 < limit < len(rows) else None,
     )
+
+
+def changed(rows: list[tuple[str, object, Version]], *, since: Position, skip: Collection[Mark], limit: int) -> Changes:
+    """
+    Return the answer to a search for changes in a store with one sequence from up to `limit` + 1 rows.
+    """
+    shown = rows[:limit]
+    fresh = [row for row in shown if (0, row[2].seq_no) not in skip]
+    read = [(listed(read_task(task_id, body)), version) for task_id, body, version in fresh]
+    last = shown[-1][2].seq_no if shown else since.numbers[0]
+    return Changes(
+        tasks=tuple(Stored(task, version) for task, version in read if task is not None),
+        position=Position(since.identity, (last,)),
+        marks=frozenset((0, row[2].seq_no) for row in fresh),
+        more=len(rows) > limit,
+    )
+
+
+def fits(position: Position, now: Position) -> bool:
+    """
+    Tell whether a position is one of the same sequences as the present one, and not ahead of it.
+    """
+    same = position.identity == now.identity and len(position.numbers) == len(now.numbers)
+    return same and all(one <= other for one, other in zip(position.numbers, now.numbers, strict=True))
 
 
 def _readable(rows: Iterable[tuple[str, object, Version]], decode: Callable[[JsonObject], R]) -> list[Stored[R]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import uuid4
 
 import orjson
@@ -37,12 +37,15 @@ from ..ports import (
     LIST_CAP,
     OVERDUE,
     Action,
+    Changes,
     DueQuery,
     EndedQuery,
     Found,
     HistoryQuery,
+    Mark,
     Outcome,
     OwnedQuery,
+    Position,
     Result,
     StoreReport,
     TaskQuery,
@@ -50,7 +53,7 @@ from ..ports import (
 )
 from ..rules.readiness import ALWAYS_DUE
 from .batches import Kind, body_of, check_batch, kind_of
-from .bodies import found, read_heartbeats, read_notes, read_slots, read_task, stored_task
+from .bodies import changed, fits, found, read_heartbeats, read_notes, read_slots, read_task, stored_task
 from .fields import fields_of, fields_of_document
 from .findings import quarantine_problem, unreadable_problem
 from .memory_history import MemoryHistory
@@ -176,6 +179,20 @@ class MemoryStore:
             rows = self._visible().ended(query)
         ended = {task_id: row.fields.last_execution for task_id, row in rows}
         return found(_plain(rows), limit=query.limit, cursor=lambda row: (ended[row[0]], row[0]))
+
+    def position(self) -> Position:
+        with self._data.lock:
+            return Position(self._data.identity, (self._data.seq_no,))
+
+    def knows(self, position: Position) -> bool:
+        return fits(position, self.position())
+
+    def changes(self, since: Position, *, skip: Collection[Mark] = (), limit: int) -> Changes | None:
+        if since.identity != self._data.identity:
+            return None
+        with self._data.lock:
+            rows = self._visible().changed(since=since.numbers[0], limit=limit)
+        return changed(_plain(rows), since=since, skip=skip, limit=limit)
 
     def add_history(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
         with self._data.lock:

@@ -131,6 +131,13 @@ class TaskView:
         wanted = sorted((end, task_id, row) for end, task_id, row in ends if (end, task_id) > first)
         return [(task_id, row) for _, task_id, row in wanted[: query.limit + 1]]
 
+    def changed(self, *, since: int, limit: int) -> list[tuple[str, Row]]:
+        """
+        Return up to `limit` + 1 rows that were written behind a number, in that order.
+        """
+        rows = [one for one in self._rows.items() if one[1].version.seq_no > since and one[1].fields.quarantine is None]
+        return sorted(rows, key=lambda one: one[1].version.seq_no)[: limit + 1]
+
     def listed(self, query: TaskQuery) -> list[tuple[str, Row]]:
         """
         Return every row that a list query matches, sorted.

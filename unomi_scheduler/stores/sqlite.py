@@ -11,7 +11,7 @@ that was acknowledged.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,21 @@ from ..clock import Clock, SystemClock
 from ..errors import ConfigurationError, SchedulerError
 from ..model import Activity, Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary, Version
 from ..ports import (
+    Changes,
     DueQuery,
     EndedQuery,
     Found,
     HistoryQuery,
+    Mark,
     Outcome,
     OwnedQuery,
+    Position,
     Result,
     StoreReport,
     TaskQuery,
     Write,
 )
-from . import sqlite_history
+from . import sqlite_changes, sqlite_history
 from . import sqlite_queries as queries
 from .batches import Kind, body_of, check_batch
 from .bodies import found, read_heartbeats, read_notes, read_slots, read_task, stored_task
@@ -142,6 +145,17 @@ class SqliteStore:
         raw = self._raw(queries.ended(query))
         moments = {row[0]: row[4] for row in raw}
         return found(_versioned(raw), limit=query.limit, cursor=lambda row: (moments[row[0]], row[0]))
+
+    def position(self) -> Position:
+        with self._connections.one() as connection:
+            return sqlite_changes.position(connection)
+
+    def knows(self, position: Position) -> bool:
+        return sqlite_changes.fits(position, self.position())
+
+    def changes(self, since: Position, *, skip: Collection[Mark] = (), limit: int) -> Changes | None:
+        with self._connections.one() as connection:
+            return sqlite_changes.since(connection, since, skip=skip, limit=limit)
 
     def add_history(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
         if not rows:

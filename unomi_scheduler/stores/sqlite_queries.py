@@ -132,6 +132,17 @@ def unplaced(*, limit: int) -> Query:
     return Query(sql, (limit + 1,))
 
 
+def changed_since(number: int, *, limit: int) -> Query:
+    """
+    Return the query for what was written behind a number, in that order.
+    """
+    sql = (
+        f"SELECT {_ROW} FROM tasks INDEXED BY tasks_changed"
+        " WHERE quarantine IS NULL AND seq_no > ? ORDER BY seq_no LIMIT ?"
+    )
+    return Query(sql, (number, limit + 1))
+
+
 def marked(*, limit: int) -> Query:
     """
     Return the query for what waits for its deletion.

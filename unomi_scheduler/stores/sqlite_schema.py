@@ -77,6 +77,8 @@ _INDEXES = (
     """,
     "CREATE INDEX tasks_records ON tasks (record_of, id) WHERE record_of IS NOT NULL",
 )
+# For who watches the tasks: what is only added needs no new schema.
+_CHANGED = "CREATE INDEX IF NOT EXISTS tasks_changed ON tasks (seq_no) WHERE quarantine IS NULL"
 _UPGRADES = {
     1: ("ALTER TABLE tasks ADD COLUMN record_of TEXT", "DROP INDEX tasks_listed", *_INDEXES[-2:]),
 }
@@ -112,7 +114,7 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         raise ConfigurationError(f"{path}: this file system cannot keep a write-ahead log; use a local disk")
     else:
         _create(connection)
-    for statement in (*_HISTORY, *_NOTES):
+    for statement in (*_HISTORY, *_NOTES, _CHANGED):
         # Also in a database that an earlier version made: what is only added needs no new schema.
         connection.execute(statement)
 

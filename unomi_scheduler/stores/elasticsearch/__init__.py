@@ -7,6 +7,7 @@ Tasks, heartbeats, slots and notes in Elasticsearch 8.19+ and 9.x: the only pack
     mapping     what the indices look like
     bulk        writes → `_bulk` bodies
     queries     searches → bodies
+    changes     what was written since, by `_seq_no`
     history     the indices of the history, one a month
     answers     answers → outcomes, records, errors
     doctor      what may be wrong

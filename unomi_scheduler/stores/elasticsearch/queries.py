@@ -165,6 +165,15 @@ def ended(query: EndedQuery) -> Json:
     return _hits(wanted, [{"lastExecutionDate": "asc"}, _BY_ID], query.limit, after)
 
 
+def changed(number: int, skip: list[int], *, limit: int) -> Json:
+    """
+    Return the search for what was written behind a number of one shard, but not under one of `skip`, in that order.
+    """
+    kept_out = [_in_quarantine(), *([{"terms": {"_seq_no": skip}}] if skip else [])]
+    wanted = {"bool": {"filter": [{"range": {"_seq_no": {"gt": number}}}], "must_not": kept_out}}
+    return _hits(wanted, [{"_seq_no": "asc"}], limit)
+
+
 def everything() -> Json:
     """
     Return the search for all documents of a small index.

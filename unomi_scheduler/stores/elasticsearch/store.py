@@ -6,19 +6,22 @@ The port's verbs on Elasticsearch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ...errors import ConfigurationError, SchedulerError, StoreRefused, StoreUnavailable
 from ...model import Activity, Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary
 from ...ports import (
     Action,
+    Changes,
     DueQuery,
     EndedQuery,
     Found,
     HistoryQuery,
+    Mark,
     Outcome,
     OwnedQuery,
+    Position,
     Result,
     StoreReport,
     TaskQuery,
@@ -27,7 +30,7 @@ from ...ports import (
 from ..options import ElasticsearchOptions
 from ..reading import listed
 from ..summing import active, summed
-from . import answers, bulk, deep, doctor, queries
+from . import answers, bulk, changes, deep, doctor, queries
 from .bulk import Operation
 from .connection import Connection, out_of_reach
 from .history import History
@@ -199,6 +202,15 @@ class ElasticsearchStore:
 
     def find_ended(self, query: EndedQuery) -> Found:
         return self._find(queries.ended(query), query.limit)
+
+    def position(self) -> Position:
+        return changes.position(self._indices, self._connection)
+
+    def knows(self, position: Position) -> bool:
+        return changes.knows(position, self._indices, self._connection)
+
+    def changes(self, since: Position, *, skip: Collection[Mark] = (), limit: int) -> Changes | None:
+        return changes.since(since, self._connection, skip=skip, limit=limit)
 
     def add_history(self, rows: Sequence[HistoryRow]) -> list[Outcome]:
         return self._history.add(rows, self._connection)

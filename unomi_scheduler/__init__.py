@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         StoreRefused,
         StoreUnavailable,
         TaskNotFound,
+        WatchRefused,
     )
     from .logs import configure_logging
     from .metrics import Metric
@@ -67,7 +68,19 @@ if TYPE_CHECKING:
     from .node.context import AsyncTaskContext, TaskContext
     from .node.executors import FunctionExecutor
     from .ports import Callback, Executor, StoreReport, TaskStore
-    from .service import BulkAction, BulkResult, Edited, NodeRun, NotAllScheduled, Observation, Scheduler, Selection
+    from .service import (
+        BulkAction,
+        BulkResult,
+        Change,
+        ChangeKind,
+        Edited,
+        NodeRun,
+        NotAllScheduled,
+        Observation,
+        Scheduler,
+        Selection,
+        Watch,
+    )
     from .service.documents import bulk_document, node_document, type_document
     from .stores.documents import task_document
     from .stores.history_rows import history_document
@@ -80,6 +93,8 @@ __all__ = [
     "BulkAction",
     "BulkResult",
     "Callback",
+    "Change",
+    "ChangeKind",
     "Clock",
     "ConfigurationError",
     "Conflict",
@@ -116,6 +131,8 @@ __all__ = [
     "TimeUnit",
     "TotalRelation",
     "TypeSummary",
+    "Watch",
+    "WatchRefused",
     "bulk_document",
     "configure_logging",
     "examine_store",
@@ -133,6 +150,8 @@ _HOMES = {
     "BulkAction": ".service",
     "BulkResult": ".service",
     "Callback": ".ports",
+    "Change": ".service",
+    "ChangeKind": ".service",
     "Clock": ".clock",
     "ConfigurationError": ".errors",
     "Conflict": ".errors",
@@ -169,6 +188,8 @@ _HOMES = {
     "TimeUnit": ".model",
     "TotalRelation": ".model",
     "TypeSummary": ".model",
+    "Watch": ".service",
+    "WatchRefused": ".errors",
     "bulk_document": ".service.documents",
     "configure_logging": ".logs",
     "examine_store": ".stores.opening",

@@ -112,6 +112,8 @@ class RestSettings(_Part):
     admin_password: OptionalSecret = None
     users: Annotated[tuple[RestUser, ...], Tables] = ()
     cors_origins: Names = ()
+    certificate: OptionalText = None
+    key: OptionalText = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -119,6 +121,8 @@ class RestSettings(_Part):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"rest: user {name} is given twice; rest.admin_password makes user admin")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("rest.certificate and rest.key go together; give both or none")
         if "*" in self.cors_origins:
             raise ValueError(
                 'rest.cors_origins: name each origin, for example "https://ops.example.org"; "*" is refused'

@@ -6,6 +6,7 @@ The error tree.
     ├── TaskNotFound         (LookupError)   no task has that id
     ├── InvalidTransition                    the task's state does not allow the step
     ├── Conflict                             the id is taken, or a race was lost
+    ├── WatchRefused                         this process takes no more watches now
     ├── LeaseLost                            this run is no longer the owner of its task
     ├── ConfigurationError   (ValueError)    settings, versions, mapping or permissions are wrong: a person must act
     └── StoreUnavailable     (ConnectionError) the store did not answer; the work may or may not be done
@@ -58,6 +59,12 @@ class Conflict(SchedulerError):
 class LeaseLost(SchedulerError):
     """
     This run does not own its task any more: its node's lease ended, or the task was cancelled, deleted or taken over.
+    """
+
+
+class WatchRefused(SchedulerError):
+    """
+    Too many watch this process, or it is stopping: watch another one, or try again later.
     """
 
 

@@ -370,7 +370,8 @@ class TaskStore(Protocol):
     def changes(self, since: Position, *, skip: Collection[Mark] = (), limit: int) -> Changes | None:
         """
         Search for the tasks that were written behind a position and whose marks are not in `skip`, by their numbers:
-        up to `limit` of each sequence. None when the position is another store's.
+        up to `limit` of each sequence. None when the position is another store's, or
+        seen to be ahead of it.
         """
         ...
 

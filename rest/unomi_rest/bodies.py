@@ -11,6 +11,8 @@ import falcon
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from .connections import STALL_SECONDS
+
 M = TypeVar("M", bound=BaseModel)
 _MOST_SHOWN = 5
 _UNKNOWN = "extra_forbidden"
@@ -41,7 +43,7 @@ def read_body(req: falcon.Request, model: type[M]) -> M:
             title="Unsupported media type",
             description=f"expected a body of Content-Type {falcon.MEDIA_JSON}, got {kind or 'none'!r:.100}",
         )
-    return _checked(_parsed(req.bounded_stream.read()), model)
+    return _checked(_parsed(_read(req)), model)
 
 
 def read_optional_body(req: falcon.Request, model: type[M]) -> M:
@@ -49,6 +51,15 @@ def read_optional_body(req: falcon.Request, model: type[M]) -> M:
     Return the body of a request as its model; none is one that says nothing.
     """
     return read_body(req, model) if req.content_length else model()
+
+
+def _read(req: falcon.Request) -> bytes:
+    try:
+        return req.bounded_stream.read()
+    except (BlockingIOError, TimeoutError):
+        raise InvalidBody(
+            f"expected {req.content_length} bytes, and no more came for {STALL_SECONDS} seconds"
+        ) from None
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import falcon
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from unomi_scheduler import ChangeKind
+
 from . import answers
 from .auth import READING
 from .pages import send
@@ -27,6 +29,7 @@ Json = dict[str, Any]
 REFS = "#/components/schemas/{model}"
 EVERY_REQUEST = (400, 401, 403, 429, 500, 503)
 """What may become of any request that needs sign-in."""
+MEDIA_EVENTS = "text/event-stream"
 WITH_BODY = (411, 413, 415)
 _ANY_JSON: Json = {
     "description": "Any JSON value.",
@@ -35,6 +38,17 @@ _ANY_JSON: Json = {
         {"type": "array", "items": {"$ref": JSON_REF}},
         {"type": "object", "additionalProperties": {"$ref": JSON_REF}},
     ],
+}
+_EVENT: Json = {
+    "description": "One event as its fields are sent; data is JSON.",
+    "type": "object",
+    "properties": {
+        "event": {"enum": [*ChangeKind]},
+        "id": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": falcon.MEDIA_JSON},
+        "retry": {"type": "integer"},
+    },
+    "additionalProperties": False,
 }
 _TASK_ID: Json = {
     "name": "task_id",
@@ -111,6 +125,9 @@ def _operation(route: Route, one: Operation) -> Json:
             {"name": each.name, "in": "query", "description": each.about, "schema": dict(each.schema)}
             for each in one.query
         ]
+    for name, about in one.headers:
+        header = {"name": name, "in": "header", "description": about, "schema": {"type": "string"}}
+        described.setdefault("parameters", []).append(header)
     if one.body is not None:
         described["requestBody"] = {"required": one.body_needed, "content": _content(one.body.__name__)}
     if route.public:
@@ -127,6 +144,8 @@ def _responses(route: Route, one: Operation) -> Iterator[tuple[str, Json]]:
             yield str(status), {"description": text, "content": _content(answers.Error.__name__)}
         elif one.text is not None:
             yield str(status), {"description": text, "content": {one.text: {"schema": {"type": "string"}}}}
+        elif one.stream is not None:
+            yield str(status), {"description": one.stream, "content": {MEDIA_EVENTS: {"schema": _EVENT}}}
         elif one.answer is None:
             yield str(status), {"description": text}
         else:

@@ -13,7 +13,7 @@ import orjson
 from unomi_scheduler import Page
 
 T = TypeVar("T")
-_OPTIONS = orjson.OPT_NON_STR_KEYS
+OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
 def page_document(page: Page[T], document: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
@@ -35,4 +35,4 @@ def send(resp: falcon.Response, document: object) -> None:
     Answer with a JSON document. What a memory task holds beside JSON is shown as its text.
     """
     resp.content_type = falcon.MEDIA_JSON
-    resp.data = orjson.dumps(document, default=str, option=_OPTIONS)
+    resp.data = orjson.dumps(document, default=str, option=OPTIONS)

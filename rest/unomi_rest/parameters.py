@@ -177,6 +177,27 @@ DAYS = optional_number(
 DRY_RUN = flag("dryRun", "Change nothing, and answer how many tasks there are and which come first.")
 
 
+TASK_ID = Parameter[str | None](
+    name="id", about="Only this task.", parse=_text, expected="a task's itemId", default=None,
+    schema={"type": "string"}, may_be_empty=True,
+)  # fmt: skip
+SINCE = Parameter[str | None](
+    name="since",
+    about="The id of an event, of any process: what has changed behind it comes first. The header Last-Event-ID says "
+    "the same, and is stronger.",
+    parse=_text,
+    expected="the id of an event",
+    default=None,
+    schema={"type": "string"},
+    may_be_empty=True,
+)
+MOST_EVENTS = optional_number("limit", "How many events end the answer; by default it goes on.", least=1, most=10_000)
+LONGEST_STREAM = 600
+SECONDS = optional_number(
+    "timeout", f"How many seconds the answer lasts at most; {LONGEST_STREAM} by default.", most=LONGEST_STREAM
+)
+
+
 def task_query(req: falcon.Request) -> dict[str, Any]:
     """
     Return the arguments of `find_tasks` that a request asks for.

@@ -23,6 +23,7 @@ from unomi_scheduler import (
     SchedulerError,
     StoreUnavailable,
     TaskNotFound,
+    WatchRefused,
 )
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     InvalidTransition: Problem(409, "Wrong state"),
     Conflict: Problem(409, "Conflict"),
     LeaseLost: Problem(409, "Conflict"),
+    WatchRefused: Problem(503, "No more streams"),
     ConfigurationError: Problem(500, "Configuration error"),
     SchedulerError: Problem(500, "Scheduler error"),
     StoreUnavailable: Problem(503, "Store unavailable"),

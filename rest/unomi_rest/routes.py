@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from unomi_scheduler import Scheduler
 
 from . import answers, parameters, schemas
+from .events import ABOUT, RESUMING, EventsResource
 from .health import LiveResource, ReadyResource
 from .management import BulkResource, NodesResource, PurgeResource, TypesResource
 from .metrics import MetricsResource
@@ -41,6 +42,8 @@ class Operation:
         query: its query parameters.
         body: the model of its body, if it takes one; `body_needed` says that it must come.
         answer: the model of what it answers with `status`; None is nothing.
+        stream: what it answers where that is a stream of events in place of a model.
+        headers: the request headers of its own, each with what it says.
         errors: the statuses of its own errors, beside those that every request may meet.
         text: the media type of an answer that is no JSON document.
     """
@@ -51,6 +54,8 @@ class Operation:
     body: type[BaseModel] | None = None
     body_needed: bool = True
     answer: type[BaseModel] | None = answers.TaskDocument
+    stream: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
     status: int = 200
     errors: tuple[int, ...] = ()
     text: str | None = None
@@ -133,6 +138,21 @@ _PURGE = Operation(
     query=(parameters.DAYS,),
     answer=answers.Count,
 )
+_EVENTS = Operation(
+    method="GET",
+    summary="Watch tasks as they change: server-sent events of the whole cluster",
+    query=(
+        parameters.STATUS,
+        parameters.TYPE,
+        parameters.TASK_ID,
+        parameters.RECORDS,
+        parameters.SINCE,
+        parameters.MOST_EVENTS,
+        parameters.SECONDS,
+    ),
+    headers=(RESUMING,),
+    stream=ABOUT,
+)
 _NODES = Operation(method="GET", summary="List the nodes of the cluster", answer=answers.NodeList)
 _TYPES = Operation(method="GET", summary="List the task types", answer=answers.TypeList)
 _METRICS = Operation(
@@ -156,6 +176,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/cxs/tasks", TasksResource, _TASKS),
     Route("/cxs/tasks/bulk", BulkResource, (_BULK,)),
     Route("/cxs/tasks/purge", PurgeResource, (_PURGE,)),
+    Route("/cxs/tasks/events", EventsResource, (_EVENTS,)),
     Route("/cxs/tasks/{task_id}", TaskResource, _TASK),
     Route("/cxs/tasks/{task_id}/retry", RetryResource, (_RETRY,)),
     Route("/cxs/tasks/{task_id}/resume", ResumeResource, (_RESUME,)),

@@ -28,9 +28,17 @@ from gunicorn.errors import AppImportError  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from unomi_scheduler import ConfigurationError, Scheduler, SchedulerError, Settings, StoreUnavailable
+from unomi_scheduler import (
+    ConfigurationError,
+    Scheduler,
+    SchedulerError,
+    Settings,
+    StoreUnavailable,
+    SystemClock,
+)
 
 from .accounts import Account
+from .connections import HeaderWatch, limit_stalls, stalled
 from .site import Wsgi, create_site
 
 _log = logging.getLogger(__name__)
@@ -147,7 +155,14 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "loglevel": "warning",
             "logger_class": _Logger,
             "proc_name": "unomi-scheduler",
+            **self._encryption(),
         }
+
+    def _encryption(self) -> dict[str, Any]:
+        rest = self.service.settings.rest
+        if rest.certificate is None:
+            return {}
+        return {"certfile": rest.certificate, "keyfile": rest.key, "do_handshake_on_connect": False}
 
     def load(self) -> Wsgi:
         """
@@ -235,6 +250,39 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         if self.age == 1:
             service.started(self.app.scheduler)
 
+    def init_process(self) -> None:
+        """
+        Serve until told to end.
+        """
+        self.headers = HeaderWatch()
+        super().init_process()
+
+    def handle(self, conn: Any) -> Any:
+        """
+        Answer what comes on a connection, if it comes in time.
+        """
+        with suppress(OSError):
+            limit_stalls(conn.sock)
+        self.headers.begun(conn, _now())
+        try:
+            return super().handle(conn)
+        finally:
+            self.headers.done(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """
+        Answer a request whose header is there.
+        """
+        self.headers.done(conn)
+        return super().handle_request(req, conn)
+
+    def murder_pending(self) -> None:
+        """
+        End what is late; gunicorn asks for it about every second.
+        """
+        super().murder_pending()
+        self.headers.end_late(_now())
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """
         Begin the drain.
@@ -284,7 +332,14 @@ class _Logger(Logger):  # type: ignore[misc]
         self.error_log.addFilter(_is_news)
 
 
+def _now() -> float:
+    return SystemClock().now().boot / 1000
+
+
 def _is_news(record: logging.LogRecord) -> bool:
+    if record.exc_info and stalled(record.exc_info[1]):
+        # A client that was let go; there is nobody to tell.
+        return False
     # A worker that could not start has said why; these three would only repeat that it did.
     if record.msg == "Worker (pid:%s) exited with code %s." and isinstance(record.args, tuple):
         return record.args[-1] not in (Arbiter.APP_LOAD_ERROR, Arbiter.WORKER_BOOT_ERROR)

@@ -171,6 +171,7 @@ def hash_password() -> None:
 def _serve(app: str | None, *, runs_node: bool, workers: int) -> None:
     from unomi_rest.accounts import Account, accounts_for, check_sign_in, make_account
     from unomi_rest.server import Service, Unusable, listen, serve
+    from unomi_rest.tls import check_certificate
 
     from .signin import left_for_owner
 
@@ -183,6 +184,7 @@ def _serve(app: str | None, *, runs_node: bool, workers: int) -> None:
     with _clear_errors():
         settings = _settings()
         check_sign_in(settings)
+        check_certificate(settings)
         listener = listen(settings.rest.host, settings.rest.port)
         port: int = listener.getsockname()[1]
         with left_for_owner(port) as left:

@@ -25,6 +25,7 @@ from unomi_rest.routes import ROUTES
 COMMAND = [sys.executable, "-c", "from unomi_shell.server import main; main(prog_name='unomi-scheduler')"]
 PASSWORD = "correct horse"
 EXAMPLES = 25
+EVENTS = "/cxs/tasks/events"
 WAIT_SECONDS = 30
 
 
@@ -97,6 +98,9 @@ def test_what_is_served_is_what_is_described(
         suppress_health_check=list(HealthCheck),
     )
     def answered(case: Case[Any]) -> None:
+        if path == EVENTS and mode is GenerationMode.POSITIVE:
+            # It would go on for minutes; with this the answer is what there is.
+            case.query = {**(case.query or {}), "timeout": 0}
         # Its wrong passwords would be answered 429 after a few.
         case.call_and_validate(auth=("admin", PASSWORD), excluded_checks=[ignored_auth])
 

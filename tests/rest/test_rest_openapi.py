@@ -60,6 +60,9 @@ def ask(api: Api, route: Route, operation: Operation, task_id: str = "f", query:
     """
     if operation.body is not None and "body" not in more:
         more = {"json": BODIES[operation.body.__name__]} | more
+    if operation.stream is not None:
+        # Else it goes on for minutes.
+        query = f"{query}&timeout=0"
     headers = basic("admin") | more.pop("headers", {})
     path = route.path.replace("{task_id}", task_id)
     return api.client.simulate_request(operation.method, path, query_string=query, headers=headers, **more)
@@ -139,6 +142,8 @@ def test_each_documented_status_is_seen(stocked: Api, route: Route, operation: O
     assert result.status_code == status, result.text
     if model is None and operation.text is not None and status == operation.status:
         assert result.headers["content-type"].startswith(operation.text)
+    elif operation.stream is not None and status == operation.status:
+        assert result.text.startswith("retry: ")
     elif model is None:
         assert result.content == b""
     else:

@@ -10,3 +10,6 @@ from .everywhere import NodeRun as NodeRun
 from .observing import Observation as Observation
 from .scheduler import Scheduler as Scheduler
 from .together import BulkAction as BulkAction
+from .watch import Change as Change
+from .watch import ChangeKind as ChangeKind
+from .watch import Watch as Watch

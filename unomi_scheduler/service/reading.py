@@ -18,10 +18,11 @@ from ..stores.reading import told
 from .everywhere import NodeRun, as_shown, node_runs, own_run, read_records
 from .explaining import View, explain
 from .history import page_of_history
-from .listing import in_order, list_tasks, query_of
+from .listing import in_order, list_tasks, query_of, status_of
 from .observing import Observation, observation_of
 from .queueing import with_waits
 from .types import merged, stretches, summaries_of
+from .watch import Wanted, Watch
 from .wiring import Wiring
 
 _log = logging.getLogger(__name__)
@@ -264,6 +265,35 @@ class Reading:
         Return every counter of this node, and `pendingOperations`: 0, as nothing is ever queued before a start.
         """
         return {**self._wiring.metrics.all(), "pendingOperations": 0}
+
+    def watch(
+        self,
+        *,
+        status: TaskStatus | str | None = None,
+        task_type: str | None = None,
+        task_id: str | None = None,
+        records: bool = False,
+        since: str | None = None,
+    ) -> Watch:
+        """
+        Watch stored tasks as they change, in the whole cluster, whoever changes them; close the watch after use.
+
+        What this process writes is told at once, what others write when a search shows it; each task as it is after the
+        change. Removals are told by the process that removes alone. Memory tasks are not watched.
+
+        Args:
+            status, task_type, task_id: only tasks that are such after the change.
+            records: the run records of all-nodes tasks too.
+            since: the `position` of a change or a watch, of whatever process: what has changed since comes first.
+
+        Raises:
+            WatchRefused: there are too many, or the scheduler was stopped.
+            StoreUnavailable, ConfigurationError: the store cannot be read.
+        """
+        wanted = Wanted(
+            status=None if status is None else status_of(status), task_type=task_type, task_id=task_id, records=records
+        )
+        return self._wiring.feed.watch(wanted, since)
 
     def reset_metrics(self) -> None:
         """

@@ -109,6 +109,7 @@ class Scheduler(Making):
             wiring.store()
             self._prepare_purge()
             wiring.node.start()
+            wiring.feed.reopen()
             self._started = True
             self._bell.reset()
 
@@ -116,7 +117,7 @@ class Scheduler(Making):
         """
         Claim nothing more, let runs end, and leave the cluster; harmless when repeated or before a start.
 
-        Runs that can resume are told at once, the others when their time is over.
+        Watches end first. Runs that can resume are told at once, the others when their time is over.
 
         Args:
             timeout: how long runs may take to end; by default the setting `drain_timeout`.
@@ -124,10 +125,13 @@ class Scheduler(Making):
                 it such a run keeps its task, and this node its heartbeat, until its body returns.
         """
         wiring = self._wiring
+        # Who watches is told first, and goes on elsewhere while the runs end.
+        wiring.feed.close()
         if self._started:
             wiring.node.stop(None if timeout is None else timeout // _MILLISECOND, exiting=exiting)
         # Bodies that have not returned keep their heartbeat, and so the store (P18).
         if not self._started or not wiring.node.running:
+            wiring.feed.settle()
             wiring.close()
         self._bell.ring()
 

@@ -22,8 +22,10 @@ from ..ports import TaskStore
 from ..stores.measured import MeasuredStore, measured
 from ..stores.opening import open_store
 from ..stores.options import ElasticsearchOptions
+from .feed import Feed
 from .history import Keeping
 from .naming import NodeName
+from .telling import TellingStore
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -44,9 +46,11 @@ class Wiring:
         self.lock = RLock()
         self.node_type: Callable[..., Node] = Node
         self.keeping = Keeping(enabled=settings.history_enabled, ttl=settings.history_ttl)
+        self.feed = Feed(self.store, self.clock)
         self._address = store if isinstance(store, str) else None
-        self._measured: WeakValueDictionary[int, MeasuredStore] = WeakValueDictionary()
-        self._store = None if store is None or isinstance(store, str) else self._counted(store)
+        self._dressed: WeakValueDictionary[int, TellingStore] = WeakValueDictionary()
+        self._given = None if isinstance(store, str) else store
+        self._store = None if self._given is None else self._dress(self._given)
         self._opened = False
         self._name: NodeName | None = None
         self._node: Node | None = None
@@ -95,7 +99,7 @@ class Wiring:
             return self._store
         with self.lock:
             if self._address is not None and self._store is None:
-                self._store = self._open(self._address)
+                self._store = self._dress(self._open(self._address))
                 self.node.bind(self._store, state_dir=self._state_folder(), same=True)
             elif self._store is not None and not self._opened:
                 self._store.open()
@@ -133,29 +137,28 @@ class Wiring:
         with self.lock:
             if self._is_bound(store):
                 return
-            made = self._open(store) if isinstance(store, str) else None if store is None else self._counted(store)
+            made = None if store is None else self._dress(self._open(store) if isinstance(store, str) else store)
             if made is not None:
                 made.open()
-            before = self._address, self._store, self._opened
-            self._address, self._store, self._opened = store if isinstance(store, str) else None, made, made is not None
+            before = self._address, self._given, self._store, self._opened
+            self._address, self._given = (store, None) if isinstance(store, str) else (None, store)
+            self._store, self._opened = made, made is not None
             try:
                 prepare()
-                self.node.bind(made, state_dir=self._state_folder(), released=_closing(before[0], before[1]))
+                self.node.bind(self._store, state_dir=self._state_folder(), released=_closing(before[0], before[2]))
             except BaseException:
-                self._address, self._store, self._opened = before
+                self._address, self._given, self._store, self._opened = before
                 _closing(store, made)()
                 raise
 
     def _is_bound(self, store: TaskStore | str | None) -> bool:
-        if isinstance(store, str):
-            return store == self._address
-        return self._address is None and (None if store is None else self._counted(store)) is self._store
+        return store == self._address if isinstance(store, str) else self._address is None and store is self._given
 
-    def _counted(self, store: TaskStore) -> TaskStore:
+    def _dress(self, store: TaskStore) -> TaskStore:
         # The same one each time: bindings are told apart by their store.
-        made = self._measured.get(id(store))
+        made = self._dressed.get(id(store))
         if made is None:
-            made = self._measured[id(store)] = MeasuredStore(store, self.metrics)
+            made = self._dressed[id(store)] = TellingStore(measured(store, self.metrics), self.feed.wrote)
         return cast("TaskStore", made)
 
     @property
@@ -163,8 +166,7 @@ class Wiring:
         """
         Whether the store answered the last request of this process; None when none is bound, or nothing was asked.
         """
-        store = self._store
-        return store.answers if isinstance(store, MeasuredStore) else None
+        return None if self._store is None else cast("MeasuredStore", self._store).answers
 
     @property
     def has_store(self) -> bool:
@@ -187,8 +189,7 @@ class Wiring:
 
     def _open(self, address: str) -> TaskStore:
         options = ElasticsearchOptions(**self.settings.elasticsearch.options())
-        store = open_store(address, clock=self.clock, index_prefix=self.settings.index_prefix, elasticsearch=options)
-        return measured(store, self.metrics)
+        return open_store(address, clock=self.clock, index_prefix=self.settings.index_prefix, elasticsearch=options)
 
     def _make_node(self) -> Node:
         folder = self._state_folder()

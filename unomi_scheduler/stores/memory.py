@@ -188,7 +188,7 @@ class MemoryStore:
         return fits(position, self.position())
 
     def changes(self, since: Position, *, skip: Collection[Mark] = (), limit: int) -> Changes | None:
-        if since.identity != self._data.identity:
+        if not self.knows(since):
             return None
         with self._data.lock:
             rows = self._visible().changed(since=since.numbers[0], limit=limit)

@@ -26,11 +26,11 @@ def position(connection: sqlite3.Connection) -> Position:
 
 def since(connection: sqlite3.Connection, place: Position, *, skip: Collection[Mark], limit: int) -> Changes | None:
     """
-    Return what changed behind a position, or None when it is another database's.
+    Return what changed behind a position, or None when it is another database's, or ahead of this one.
     """
     # One snapshot for the identity and the rows.
     connection.execute("BEGIN")
-    if position(connection).identity != place.identity:
+    if not fits(place, position(connection)):
         return None
     rows = connection.execute(*changed_since(place.numbers[0], limit=limit))
     versioned = [(row[0], row[2], Version(row[3], row[1], PRIMARY_TERM)) for row in rows]

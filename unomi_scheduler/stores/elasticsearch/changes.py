@@ -93,7 +93,8 @@ def _hits(index: str, shard: int, body: Json, connection: Connection) -> list[Js
         "POST",
         f"/{index}/_search",
         body,
-        preference=f"_shards:{shard}",
+        # One copy of the shard for all: what was seen once is seen again.
+        preference=f"_shards:{shard}|changes",
         allow_partial_search_results="false",
         # An index that is gone has no shard then, where it would be an error.
         ignore_unavailable="true",

@@ -1,5 +1,5 @@
 """
-REST as programs meet it: a real node served by gunicorn on a real Elasticsearch, asked over HTTP.
+REST as programs meet it: a real node served by gunicorn on a real Elasticsearch, asked by curl.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -107,14 +105,15 @@ class Node:
         sent = {"Authorization": f"Basic {token}", **headers}
         if body is not None:
             sent["Content-Type"] = "application/json"
-        connection = HTTPConnection(urlsplit(self.address).netloc, timeout=WAIT_SECONDS)
-        try:
-            connection.request(method, f"/cxs{target}", None if body is None else json.dumps(body), sent)
-            response = connection.getresponse()
-            names = {name.lower(): value for name, value in response.getheaders()}
-            return Reply(response.status, names, response.read())
-        finally:
-            connection.close()
+        fields = [part for name, value in sent.items() for part in ("-H", f"{name}: {value}")]
+        data = [] if body is None else ["--data-binary", json.dumps(body)]
+        # -i puts the head of the answer before its body.
+        command = ["curl", "-sS", "-i", "--http1.1", "-m", str(WAIT_SECONDS), "-X", method, *fields, *data]
+        answer = subprocess.run([*command, f"{self.address}/cxs{target}"], capture_output=True, check=True).stdout
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        status, *lines = head.decode().split("\r\n")
+        names = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        return Reply(int(status.split()[1]), names, rest)
 
     def listed(self, query: str) -> list[str]:
         """
@@ -188,6 +187,9 @@ def test_a_running_task_shows_its_step_and_progress(node: Node) -> None:
     assert (details["processedCount"], details["totalCount"]) == (500, 1000)
     assert shown["lockOwner"] == "first"
     assert "sync-1" in node.listed("status=RUNNING")
+    plain = node.ask("GET", "/tasks").json
+    assert (plain["offset"], plain["pageSize"]) == (0, 50)
+    assert "sync-1" in [one["itemId"] for one in plain["list"]]
     assert node.listed("type=dataSync") == ["sync-1"]
     assert node.listed("type=dataSync&status=COMPLETED") == []
 

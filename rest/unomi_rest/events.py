@@ -8,6 +8,7 @@ client that takes nothing any more is let go by the server (`server`).
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 
 import falcon
@@ -22,6 +23,8 @@ from .pages import OPTIONS
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS = 15
 RETRY_MILLIS = 2_000
+LOOK_SECONDS = 1.0
+"""How soon a place comes free when a client has gone without a word."""
 RESUMING = ("Last-Event-ID", "The id of the last event that was seen, as browsers send it: what follows comes first.")
 ABOUT = (
     "Events, each with an id to go on from in any process. `task`: a task was made or changed, and data is its "
@@ -58,11 +61,12 @@ class EventsResource:
             records=parameters.RECORDS.of(req),
             since=since,
         )
+        client: socket.socket | None = req.env.get("gunicorn.socket")
         resp.content_type = MEDIA_EVENTS
         # Proxies that gather answers would hold events back.
         resp.set_header("X-Accel-Buffering", "no")
         seconds = parameters.LONGEST_STREAM if seconds is None else seconds
-        resp.stream = Events(watch, most=most, seconds=seconds, resumed=since is not None)
+        resp.stream = Events(watch, most=most, seconds=seconds, resumed=since is not None, client=client)
 
 
 class Events:
@@ -70,9 +74,12 @@ class Events:
     A watch as the parts of an answer; `close` ends the watch, however the answer ends.
     """
 
-    def __init__(self, watch: Watch, *, most: int | None, seconds: int, resumed: bool) -> None:
+    def __init__(
+        self, watch: Watch, *, most: int | None, seconds: int, resumed: bool, client: socket.socket | None = None
+    ) -> None:
         self._watch = watch
         self._resumed = resumed
+        self._client = client
         self._most = most
         self._seconds = seconds
 
@@ -88,18 +95,19 @@ class Events:
         # Nothing of what a client missed was sent yet: it keeps its own id.
         position = "" if self._resumed else self._watch.position
         yield b"retry: %d\n%s\n" % (RETRY_MILLIS, _id(position))
-        while not self._watch.over and sent != self._most:
+        quiet_until = _seconds() + KEEP_ALIVE_SECONDS
+        while not self._watch.over and sent != self._most and not gone(self._client):
             # Read before the queue is looked at: behind it is then nothing that was not sent.
             position = self._watch.position
-            left = end - _seconds()
-            change = self._watch.take(max(0.0, min(left, KEEP_ALIVE_SECONDS)))
-            if change is not None:
-                yield event(change)
-                sent += 1
-            elif left <= KEEP_ALIVE_SECONDS:
+            now = _seconds()
+            change = self._watch.take(max(0.0, min(end - now, quiet_until - now, LOOK_SECONDS)))
+            if change is None and _seconds() >= end:
                 return
-            else:
-                yield b": \n%s\n" % _id(position)
+            if change is None and _seconds() < quiet_until:
+                continue
+            yield b": \n%s\n" % _id(position) if change is None else event(change)
+            sent += change is not None
+            quiet_until = _seconds() + KEEP_ALIVE_SECONDS
 
     def close(self) -> None:
         """
@@ -120,6 +128,21 @@ def event(change: Change) -> bytes:
         data = task_document(change.task)
     body = orjson.dumps(data, default=str, option=OPTIONS)
     return b"event: %s\n%sdata: %s\n\n" % (change.kind.encode(), _id(change.position), body)
+
+
+def gone(client: socket.socket | None) -> bool:
+    """
+    Tell whether a client has closed its connection; what it may have sent beside is left alone.
+    """
+    if client is None:
+        return False
+    try:
+        # Not the method of an encrypted socket, which cannot look ahead.
+        return not socket.socket.recv(client, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _seconds() -> float:

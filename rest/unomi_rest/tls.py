@@ -14,7 +14,7 @@ def check_certificate(settings: Settings) -> None:
     Check that HTTPS can be served, if it is asked for.
 
     Raises:
-        ConfigurationError: a file cannot be read, is not in PEM form, needs a passphrase, or key and certificate differ.
+        ConfigurationError: a file cannot be read, is no PEM, needs a passphrase, or key and certificate differ.
     """
     rest = settings.rest
     if rest.certificate is None:

@@ -253,6 +253,7 @@ def _greet(
         port=port,
         signed_in=left.user if left else None,
         only_duties=runs_node and app is None,
+        secure=settings.rest.certificate is not None,
     )
     _say(text)
 

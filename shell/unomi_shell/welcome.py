@@ -27,7 +27,14 @@ def first_password(password: str, path: Path) -> str:
 
 
 def welcome(
-    *, what: str, store: str | None, host: str, port: int, signed_in: str | None, only_duties: bool = False
+    *,
+    what: str,
+    store: str | None,
+    host: str,
+    port: int,
+    signed_in: str | None,
+    only_duties: bool = False,
+    secure: bool = False,
 ) -> str:
     """
     Return the lines that say what to do now.
@@ -36,9 +43,10 @@ def welcome(
         what: the sentence's beginning, e.g. `Node a and REST run`.
         signed_in: the user that the shell on this machine is without a password, if it is.
         only_duties: whether the node has no application.
+        secure: whether REST is served by HTTPS.
     """
     near = LOOPBACK if host in _EVERYWHERE else host
-    url = f"http://{f'[{near}]' if ':' in near else near}:{port}"
+    url = f"{'https' if secure else 'http'}://{f'[{near}]' if ':' in near else near}:{port}"
     command = runnable("unomi-task") + ("" if url == f"http://{LOOPBACK}:{DEFAULT_PORT}" else f" --url {url}")
     return "\n".join(
         (

@@ -41,6 +41,9 @@ def test_the_requests_work_as_they_stand(api: Api) -> None:
     answers = []
     for words in REQUESTS:
         target = next(word for word in words if word.startswith("$URL")).replace("$URL", "/cxs")
+        # What -N asks for goes on for minutes; here nobody would hear it.
+        if "-N" in words:
+            target = f"{target.replace('&timeout=60', '')}{'&' if '?' in target else '?'}timeout=0"
         headers = basic("admin") | dict([_option(words, "-H", "Accept: */*").split(": ")])
         method, body = _option(words, "-X", "GET"), _option(words, "-d")
         result = api.client.simulate_request(method, target, headers=headers, body=body or None)

@@ -12,13 +12,6 @@ from ..ports import Outcome, TaskStore, Write
 Told = Callable[["TaskStore", Sequence[Write], Sequence[Outcome]], object]
 
 
-def telling(store: TaskStore, told: Told) -> TaskStore:
-    """
-    Return a store that does what another does, and tells its writes.
-    """
-    return cast("TaskStore", TellingStore(store, told))
-
-
 class TellingStore:
     """
     Another store; each `write` is told once it is answered, in the thread that wrote.

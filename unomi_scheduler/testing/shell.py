@@ -197,6 +197,7 @@ class HandNode(Node):
         *,
         state_dir: Path | None = None,
         released: Callable[[], object] = lambda: None,
+        same: bool = False,
     ) -> None:
         """
         Take a store before the start.
@@ -206,7 +207,7 @@ class HandNode(Node):
         """
         if self.running:
             raise ConfigurationError("A manual node keeps its store while it runs; make another ManualNode(store=...)")
-        super().bind(store, state_dir=state_dir, released=released)
+        super().bind(store, state_dir=state_dir, released=released, same=same)
 
     def stop(self, timeout_millis: int | None = None, *, exiting: bool = False) -> tuple[str, ...]:
         """

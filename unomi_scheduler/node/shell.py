@@ -177,8 +177,7 @@ class Node:
         Claim nothing more, let runs end, and leave; return the claims whose bodies have not returned.
 
         With `exiting` those are marked as crashed, for a peer to go on, and the process must end at once. Without it
-        they
-        keep their task, and the node its heartbeat, until they return (P18).
+        they keep their task, and the node its heartbeat, until they return (P18).
         """
         if not self.running:
             return ()

@@ -161,6 +161,8 @@ class Settings(BaseSettings):
     drain_timeout: Duration = timedelta(seconds=30)
     rest: RestSettings = RestSettings()
     admin_port: Port = 0
+    admin_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    nudge: bool = True
     state_dir: OptionalPath = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "text", "json"] = "auto"

@@ -17,6 +17,8 @@ from .auth import Authentication, SignIn
 from .cors import Cors
 from .known import KnownParameters
 from .limits import BodyLimit, SafeHeaders
+from .nudge import PATH as NUDGE
+from .nudge import NudgeSink
 from .raw_path import RawPath
 from .routes import HEALTH, METRICS, ROUTES, Route
 
@@ -55,7 +57,7 @@ def create_app(
         ConfigurationError: nobody could sign in.
     """
     sign_in = sign_in or sign_in_for(settings, accounts, clock or SystemClock())
-    public_paths = [route.path for route in ROUTES if route.public]
+    public_paths = [NUDGE, *(route.path for route in ROUTES if route.public)]
     authentication = Authentication(sign_in, public_paths)
     before = (SafeHeaders(), Cors(settings.rest.cors_origins), authentication, BodyLimit(), KnownParameters(ROUTES))
     return _app(scheduler, ROUTES, *before)
@@ -63,7 +65,7 @@ def create_app(
 
 def create_health_app(scheduler: Scheduler) -> App:
     """
-    Return the WSGI application of a node's small port: health and metrics, without sign-in.
+    Return the WSGI application of a node's small port: health, metrics and the nudge, without sign-in.
     """
     return _app(scheduler, (*HEALTH, METRICS), SafeHeaders(), BodyLimit())
 
@@ -73,4 +75,5 @@ def _app(scheduler: Scheduler, routes: Iterable[Route], *middleware: Any) -> App
     problems.install(app)
     for route in routes:
         app.add_route(route.path, route.resource(scheduler))
+    app.add_sink(NudgeSink(scheduler), f"^{NUDGE}$")
     return app

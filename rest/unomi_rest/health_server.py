@@ -4,6 +4,7 @@ A small server for the health of a node without REST.
 
 from __future__ import annotations
 
+import errno
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -18,6 +19,8 @@ class HealthServer(ThreadingMixIn, WSGIServer):
     """
 
     daemon_threads = True
+    # Peers may come all at once.
+    request_queue_size = 128
 
 
 class _Quiet(WSGIRequestHandler):
@@ -38,8 +41,7 @@ def health_server(scheduler: Scheduler, host: str, port: int) -> HealthServer:
     try:
         server = HealthServer((host, port), _Quiet)
     except OSError as error:
-        raise ConfigurationError(
-            f"Cannot listen on {host}:{port}: {error.strerror}; choose another admin_port"
-        ) from error
+        what = "admin_port" if error.errno == errno.EADDRINUSE else "admin_host or admin_port"
+        raise ConfigurationError(f"Cannot listen on {host}:{port}: {error.strerror}; choose another {what}") from error
     server.set_app(create_health_app(scheduler))
     return server

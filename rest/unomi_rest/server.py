@@ -65,6 +65,7 @@ class Service:
         accounts: called once in each worker, when the store was opened; who may sign in.
         make_scheduler: called once in each worker. It may raise `Unusable`.
         started: called in the first worker once it serves.
+        address: where a node in the worker answers, for its peers.
         runs_node: whether the worker starts the scheduler; there is one worker then.
     """
 
@@ -74,6 +75,7 @@ class Service:
     make_scheduler: Callable[[], Scheduler]
     started: Callable[[Scheduler], None]
     runs_node: bool = True
+    address: str | None = None
     workers: int = 1
 
 
@@ -246,6 +248,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         self.drain = threading.Thread(target=self._stop_when_told, name="drain", daemon=True)
         self.drain.start()
         if service.runs_node:
+            self.app.scheduler.advertise(service.address)
             _clearly(self.app.scheduler.start)
         if self.age == 1:
             service.started(self.app.scheduler)

@@ -12,6 +12,7 @@ from unomi_scheduler import Clock, Scheduler, Settings, SystemClock
 from .accounts import Account
 from .app import create_app, sign_in_for
 from .dashboard.app import create_dashboard
+from .nudge import PATH as NUDGE
 from .routes import ROUTES
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -30,7 +31,7 @@ def create_site(
     sign_in = sign_in_for(settings, accounts, clock)
     rest = create_app(scheduler, settings, sign_in=sign_in)
     pages = create_dashboard(scheduler, sign_in, clock)
-    roots = frozenset(route.path.split("/")[1] for route in ROUTES)
+    roots = frozenset(path.split("/")[1] for path in (NUDGE, *(route.path for route in ROUTES)))
 
     def site(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         root = str(environ.get("PATH_INFO", "")).lstrip("/").partition("/")[0]

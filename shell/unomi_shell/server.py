@@ -20,7 +20,16 @@ import click
 from .failures import Exit, Failure
 from .orders import ENDED_AT_ONCE, INTERRUPTED, Orders
 from .version import version_option
-from .welcome import DEFAULT_PORT, LOOPBACK, draining, first_password, node_welcome, stopped, welcome
+from .welcome import (
+    DEFAULT_PORT,
+    LOOPBACK,
+    address_for_peers,
+    draining,
+    first_password,
+    node_welcome,
+    stopped,
+    welcome,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,8 +108,8 @@ def node(app: str | None) -> None:
         settings = _settings()
         scheduler = _scheduler(app, settings)
         orders = Orders()
-        with _health(scheduler, settings.admin_port) as server:
-            url = f"http://{LOOPBACK}:{server.server_port}"
+        with _health(scheduler, settings.admin_host, settings.admin_port) as server:
+            url = address_for_peers(settings.admin_host, server.server_port)
             scheduler.advertise(url)
             scheduler.start()
             store = scheduler.settings.store
@@ -150,6 +159,22 @@ def import_command(from_index: str, *, dry_run: bool, force: bool) -> None:
     report = take_over(_settings, from_index, dry_run=dry_run, force=force)
     click.echo("\n".join(report.lines))
     sys.exit(report.code)
+
+
+@main.command("renew-secret")
+@_CONFIG
+def renew_secret() -> None:
+    """
+    Replace the secret that signs what the nodes of the cluster tell each other. None need be restarted.
+    """
+    with _clear_errors():
+        settings = _settings()
+        scheduler = _scheduler(None, settings)
+        try:
+            scheduler.renew_cluster_secret()
+        finally:
+            scheduler.stop()
+    click.echo("The cluster has a new secret; its nodes read it when they meet it.")
 
 
 @main.command("hash-password")
@@ -204,6 +229,7 @@ def _serve(app: str | None, *, runs_node: bool, workers: int) -> None:
                     make_scheduler=make_scheduler,
                     started=lambda scheduler: _greet(scheduler, settings, port, left, app=app, runs_node=runs_node),
                     runs_node=runs_node,
+                    address=address_for_peers(settings.rest.host, port) if runs_node else None,
                     workers=workers,
                 )
             )
@@ -264,10 +290,10 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _health(scheduler: Scheduler, port: int) -> Iterator[HealthServer]:
+def _health(scheduler: Scheduler, host: str, port: int) -> Iterator[HealthServer]:
     from unomi_rest.health_server import health_server
 
-    server = health_server(scheduler, LOOPBACK, port)
+    server = health_server(scheduler, host, port)
     try:
         yield server
     finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -14,6 +15,15 @@ DEFAULT_PORT = 8181
 LOOPBACK = "127.0.0.1"
 # Where a server listens on every address of the machine.
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
+
+
+def address_for_peers(host: str, port: int) -> str:
+    """
+    Return the address at which other nodes reach a server that listens here.
+    """
+    # On every address: by this machine's name, which the others have to be able to look up.
+    near = socket.gethostname() if host in _EVERYWHERE else host
+    return f"http://{f'[{near}]' if ':' in near else near}:{port}"
 
 
 def first_password(password: str, path: Path) -> str:

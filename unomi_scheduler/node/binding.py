@@ -136,6 +136,13 @@ class Binding:
         }
 
     @property
+    def node_id(self) -> str:
+        """
+        The id of the node.
+        """
+        return self._ties.options.node_id
+
+    @property
     def incarnation(self) -> str | None:
         """
         The incarnation that beats now, None before the first.

@@ -25,6 +25,8 @@ from .discovery import Discovery
 from .everywhere import CONFIRM, Everywhere
 from .everywhere import PURPOSE as EVERYWHERE
 from .exclusive import Lanes
+from .hints import PURPOSE as NUDGE
+from .hints import Hints
 from .leaving import Leaving
 from .local import Locals
 from .membership import Membership
@@ -49,6 +51,7 @@ from .messages import (
     LeaveStore,
     LookNow,
     MemoryChanged,
+    Nudged,
     Offered,
     Recall,
     Rejoined,
@@ -111,6 +114,7 @@ class Core:
         self.lanes = Lanes(self.board, self.running)
         self.everywhere = Everywhere(self.board, self.running)
         self.discovery = Discovery(self.board, self.members, self.everywhere)
+        self.hints = Hints(self.board, self.discovery, self.running)
         self.repairs = Repairs(self.board, self.members)
         self.recovery = Recovery(self.board, self.members, self.running, self.repairs)
         self.records = Records(self.board, self.members, self.everywhere)
@@ -133,6 +137,7 @@ class Core:
             EVERYWHERE: self.everywhere.read,
             CONFIRM: self.everywhere.confirmed,
             "records": self.records.read,
+            NUDGE: lambda _, answer, now: self.hints.read(answer, now, under_way=self._under_way),
         }
         """Who takes tasks that were read, by the purpose of the question; any other settles writes."""
         self._handlers: dict[type, Callable[[Any, Instant], None]] = {
@@ -141,6 +146,7 @@ class Core:
             Answered: self._answered,
             Offered: self._offered,
             ScheduledBefore: lambda event, _: self.everywhere.scheduled_before(event.ids),
+            Nudged: lambda event, now: self.hints.told(event, now, under_way=self._under_way),
             ExecutorsChanged: self._executors_changed,
             TimerFired: lambda event, _: self.locals.fired(event.task_id),
             MemoryChanged: lambda event, now: self.locals.changed(event.task_id, now),
@@ -198,11 +204,12 @@ class Core:
         self.waiting.note(event.stored)
         self.waiting.ended(event.stored.record)
         self.locals.dependents.hurry(event.stored.record.id)
-        self.discovery.offer(event.stored, now.wall, own=True)
+        at = self.discovery.offer(event.stored, now.wall, own=True)
+        self.hints.wrote(event.stored, at)
         self.board.outbox.take(event.stored.record, now)
 
     def _offer(self, stored: Stored[Task], now: int, *, own: bool = False) -> None:
-        self.discovery.offer(stored, now, own=own)
+        self.hints.wrote(stored, self.discovery.offer(stored, now, own=own))
         self.waiting.note(stored)
         self.waiting.ended(stored.record)
         self.locals.dependents.hurry(stored.record.id)
@@ -374,6 +381,7 @@ class Core:
         self.locals.advance(now, lambda pool: self._local_room(pool, now))
         if self.store_bound:
             self._claim(now)
+            self.board.commands.extend(self.hints.tell(now))
             self._questions(now)
             self._recall(now)
             self.board.holds.release(now)
@@ -429,7 +437,7 @@ class Core:
         self._ask(*self.waiting.ask(now))
         if self.leaving.begun:
             return
-        self._ask(self.discovery.ask(now), *self.recovery.ask(now))
+        self._ask(self.hints.ask(), self.discovery.ask(now), *self.recovery.ask(now))
         self._ask(self.locals.dependents.ask(now), *self.everywhere.ask(now), *self.records.ask(now))
         self._ask(self.repairs.ask(now))
         if self.watching.due(now):

@@ -26,12 +26,14 @@ from .messages import (
     LeaveStore,
     Left,
     LeftBehind,
+    Nudged,
     Offered,
     Rejoined,
     ScheduledBefore,
     Stopped,
     StopRequested,
     StoreBound,
+    Tell,
 )
 from .options import NodeOptions
 from .runs import Pool, RunEnded, RunReported
@@ -101,7 +103,7 @@ class Cores:
             return [core for core in self.former.values() if not core.leaving.begun]
         if isinstance(event, StopRequested | ExecutorsChanged):
             return [*self.former.values(), self.current]
-        if isinstance(event, Committed | Flushed | Answered | Rejoined | Offered | ScheduledBefore):
+        if isinstance(event, Committed | Flushed | Answered | Rejoined | Offered | ScheduledBefore | Nudged):
             core = self.of(event.binding)
             return [] if core is None or event.binding == UNBOUND else [core]
         if isinstance(event, RunEnded | RunReported):
@@ -135,7 +137,7 @@ class Cores:
         commands: list[Command] = []
         for binding, core in (*self.former.items(), (self.binding, self.current)):
             for command in core.advance(now):
-                if isinstance(command, Batch | Flush | Ask | LeftBehind | Left):
+                if isinstance(command, Batch | Flush | Ask | Tell | LeftBehind | Left):
                     commands.append(replace(command, binding=binding))
                 elif isinstance(command, Stopped):
                     self._core_stopped(core, binding, command)

@@ -102,13 +102,15 @@ class Discovery:
             return due
         return due + GRACE
 
-    def offer(self, stored: Stored[Task], now: int, *, own: bool = False) -> None:
+    def offer(self, stored: Stored[Task], now: int, *, own: bool = False) -> int | None:
         """
         Put a task on the timeline if this node may run it, or take it off. A definition for all nodes stands on none.
+
+        Return when this node would claim it, if it would.
         """
         if stored.record.everywhere:
             self.everywhere.note(stored)
-            return
+            return None
         if stored.record.all_nodes_of is not None:
             self.everywhere.recorded(stored, now)
         at = self.claim_at(stored.record, own=own, now=now)
@@ -120,6 +122,7 @@ class Discovery:
             timeline.put(stored, at=at, queue=LaneKey(task.task_type) if task.exclusive else self.board.pool_of(task))
         else:
             timeline.forget(stored.record.id)
+        return at
 
     # --- sweeps
 
@@ -173,6 +176,12 @@ class Discovery:
         Begin a sweep at once.
         """
         self._sweeps.hurry()
+
+    def look_by(self, boot: int) -> None:
+        """
+        Begin the next sweep at this moment of the boot clock, unless it comes sooner, or one has just begun.
+        """
+        self._again = boot if self._again is None else min(self._again, boot)
 
     def _query(self, step: Step, now: Instant) -> DueQuery:
         options = self.board.options
@@ -230,8 +239,7 @@ class Discovery:
             if at is None or at + GRACE <= now.wall or self.mine(stored.record):
                 yield stored
             else:
-                again = now.boot + at + GRACE - now.wall
-                self._again = again if self._again is None else min(self._again, again)
+                self.look_by(now.boot + at + GRACE - now.wall)
 
     def _compare(self, found: Found) -> None:
         # Definitions come first: a page that ends among them does not show them all.

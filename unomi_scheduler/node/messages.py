@@ -14,6 +14,7 @@ from ..clock import Instant
 from ..errors import SchedulerError
 from ..model import Heartbeat, HistoryRow, Page, Slot, Stored, Task
 from ..ports import DueQuery, EndedQuery, Found, Outcome, OwnedQuery, Write
+from .nudging import Hint
 from .runs import ExecutorInfo, ReportRefused, ReportStored, RunEnded, RunReported, StartRun, TellRun
 
 
@@ -159,6 +160,16 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """
+    Command: have other nodes told of these tasks, which were written here and are theirs to claim.
+    """
+
+    tasks: tuple[Stored[Task], ...]
+    binding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """
     Command: fire `TimerFired` for a memory task at this wall-clock moment (epoch ms), instead of any earlier one;
@@ -216,6 +227,7 @@ Command = (
     Batch
     | Flush
     | Ask
+    | Tell
     | StartRun
     | TellRun
     | ReportStored
@@ -282,6 +294,17 @@ class ScheduledBefore:
     """
 
     ids: tuple[str, ...]
+    binding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Nudged:
+    """
+    Event: another node told of tasks that are due now or soon; with `more` there are others besides.
+    """
+
+    hints: tuple[Hint, ...]
+    more: bool = False
     binding: int = 0
 
 
@@ -367,6 +390,7 @@ Event = (
     | Answered
     | Offered
     | ScheduledBefore
+    | Nudged
     | ExecutorsChanged
     | TimerFired
     | MemoryChanged

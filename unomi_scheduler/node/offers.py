@@ -30,9 +30,9 @@ class Offers:
         # By id and store: one process may schedule a definition of the same id in several.
         self._kept: dict[tuple[str, int], TaskStore] = {}
 
-    def offer(self, stored: Stored[Task], store: TaskStore, *, created: bool = False) -> None:
+    def offer(self, stored: Stored[Task], store: TaskStore, *, created: bool = False) -> bool:
         """
-        Take a task of a store as this process has just written it; `created` when it is new.
+        Take a task of a store as this process has just written it; `created` when it is new. False: no core takes it.
         """
         with self._lock:
             numbers = self._bindings.of_store(store)
@@ -40,6 +40,7 @@ class Offers:
                 self._post(m.Offered(stored, created=created, binding=number))
             if created and stored.record.everywhere and self._entered not in numbers:
                 self._kept[stored.record.id, id(store)] = store
+            return bool(numbers)
 
     def entered(self, binding: Binding) -> None:
         """

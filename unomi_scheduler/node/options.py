@@ -32,4 +32,5 @@ class NodeOptions:
     history_enabled: bool = True
     history_ttl_millis: int = 30 * 86_400_000
     address: str | None = None
+    nudge: bool = True
     state_dir: Path | None = None

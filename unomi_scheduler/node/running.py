@@ -35,6 +35,8 @@ from .settling import Claim, End, GiveBack, Report, release
 SHORTEST_WINDOW, LONGEST_WINDOW = 100, 2_000
 """Milliseconds over which ended runs are counted, to know how many may be claimed ahead: two trips to the store."""
 MOST_AHEAD = 2_000
+STUCK_AFTER = 500
+"""Milliseconds without a start or an end after which a node with no free thread says that it is full."""
 
 
 class Phase(Enum):
@@ -134,6 +136,12 @@ class Running:
         Tell whether every slot of a pool is taken.
         """
         return self.occupied[pool] >= self.board.slots[pool]
+
+    def stuck(self, pool: Pool, boot: int) -> bool:
+        """
+        Tell whether every slot of a pool is taken and none has moved for a while: what is due is better run elsewhere.
+        """
+        return self.full(pool) and boot - self.last_move[pool] > STUCK_AFTER
 
     def begin(
         self,

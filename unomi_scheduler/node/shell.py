@@ -22,10 +22,15 @@ from . import messages as m
 from .binding import Binding, Ties
 from .bindings import Bindings
 from .cores import Cores
+from .courier import HttpCourier
+from .identity import host_name
+from .nudger import Nudger
+from .nudging import SOONER, hint_of
 from .observing import NodeState, observe
 from .offers import Offers
 from .options import NodeOptions
 from .parts import PARTS, Parts
+from .reception import Reception
 from .registry import Registry
 from .runs import Pool, ReportRefused, ReportStored, Signal, StartRun, TellRun
 from .table import MemoryTable
@@ -34,8 +39,6 @@ LOG = logging.getLogger("unomi_scheduler.node")
 SLICE = 0.5
 """Seconds of one wait for the end of a stop."""
 MOST_EVENTS = 2_000
-STUCK_AFTER = 500
-"""Milliseconds without a start or an end after which a node with no free thread says that it is full."""
 
 
 class Node:
@@ -83,6 +86,8 @@ class Node:
         )
         self._bindings = Bindings(ties)
         self._offers = Offers(self._bindings, self._inbox.put)
+        self._nudger = Nudger(clock=clock, host=host_name(), courier=HttpCourier, own=self._own_incarnation)
+        self._reception = Reception(self._inbox.put, clock)
         self._cores = Cores(options, rng=self._rng, metrics=metrics, memory=self.memory, lease_held=self._bindings.held)
         self._workers = parts.workers(
             registry,
@@ -130,6 +135,13 @@ class Node:
     def _enter(self, binding: Binding) -> None:
         self._bindings.enter(binding)
         self._offers.entered(binding)
+        self._receive(binding)
+
+    def _receive(self, binding: Binding) -> None:
+        if self.options.nudge and self._address is not None:
+            self._reception.enter(binding)
+        else:
+            self._reception.leave()
 
     def _first_look(self) -> None:
         # Before the core's thread has it: whoever started the node finds it ready to claim.
@@ -165,6 +177,7 @@ class Node:
         with self._changing:
             joined = self._bindings.join(store, state_dir) if self.running and store is not None else None
             self._offers.left()
+            self._reception.leave()
             self._bindings.leave(released)
             self._store, self._state_dir = store, state_dir
             if not self.running and not same:
@@ -183,6 +196,7 @@ class Node:
             return ()
         patience = self.options.drain_timeout_millis if timeout_millis is None else timeout_millis
         self._offers.left()
+        self._reception.leave()
         self._inbox.put(m.StopRequested(deadline=self._clock.now().boot + patience, exiting=exiting))
         # Beyond the drain: the last words of the runs, and what the store needs for the last writes.
         if not self._has_stopped(patience / 1000 + (15 if exiting else 3)):
@@ -205,6 +219,7 @@ class Node:
         self.running = False
         self._workers.stop(0)
         self._timers.stop()
+        self._nudger.close()
         self._bindings.close(stopped.unsettled)
         self._stopped.set()
 
@@ -222,13 +237,37 @@ class Node:
         Show the peers this address from now on.
         """
         self._address = address
+        if self._bindings.bound is not None:
+            self._receive(self._bindings.bound)
         self._bindings.beat_now()
 
     def offer(self, stored: Stored[Task], store: TaskStore, *, created: bool = False) -> None:
         """
         Take a hint: this process scheduled (`created`) or changed a task of this store.
         """
-        self._offers.offer(stored, store, created=created)
+        # A node that takes part decides for itself whom to tell.
+        if not self._offers.offer(stored, store, created=created) and self._is_for_others(stored):
+            self._nudger.tell([stored], store)
+
+    def _is_for_others(self, stored: Stored[Task]) -> bool:
+        hint = hint_of(stored) if self.options.nudge else None
+        return hint is not None and hint.due <= self._clock.now().wall + self.options.poll_interval_millis + SOONER
+
+    def nudged(self, body: bytes, authorization: str) -> bool:
+        """
+        Take a nudge of another node; False when it is not signed by one of this cluster, or not for this one.
+        """
+        return self._reception.take(body, authorization)
+
+    def hush(self) -> None:
+        """
+        Tell others what they were not told yet, and no more: the store is about to be closed.
+        """
+        self._nudger.close()
+
+    def _own_incarnation(self) -> str | None:
+        bound = self._bindings.bound
+        return None if bound is None else bound.incarnation
 
     def pass_on(self, successor: Node) -> None:
         """
@@ -415,7 +454,7 @@ class Node:
 
     def _show_busy(self, now: Instant) -> None:
         running = self._cores.current.running
-        full = running.full(Pool.TASKS) and now.boot - running.last_move[Pool.TASKS] > STUCK_AFTER
+        full = running.stuck(Pool.TASKS, now.boot)
         # Whoever does not claim gives its share up at once (P13), but not for the moment until it knows its clock.
         busy = full or self._cores.current.clock.off
         if busy != self._busy:
@@ -428,6 +467,10 @@ class Node:
                 self._workers.run(command.ticket)
             case m.Batch() | m.Flush() | m.Ask() | m.LeftBehind() | m.Left():
                 self._bindings.do(command)
+            case m.Tell():
+                binding = self._bindings.of(command.binding)
+                if binding is not None:
+                    self._nudger.tell(command.tasks, binding.store)
             case TellRun():
                 self._workers.tell(command.claim_id, command.signal)
             case ReportStored() | ReportRefused():

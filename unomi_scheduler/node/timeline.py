@@ -77,6 +77,14 @@ class Timeline:
         """
         self._recent[task_id] = version
 
+    def known(self, task_id: str) -> Version | None:
+        """
+        Return the version of a task that this node has lately written or waits for its due time with.
+        """
+        entry = self._entries.get(task_id)
+        written = self._recent.get(task_id) or self._older.get(task_id)
+        return entry.stored.version if entry is not None and written is None else written
+
     def outdated(self, stored: Stored[Task]) -> bool:
         """
         Tell whether this node knows a newer version of the task.

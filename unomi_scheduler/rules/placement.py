@@ -6,7 +6,7 @@ Ownership only avoids contention (P13); correctness is the conditional write's a
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
@@ -36,6 +36,13 @@ def _weight(partition: int, node_id: str) -> int:
     return int.from_bytes(blake2b(f"{partition}/{node_id}".encode(), digest_size=8).digest(), "big")
 
 
+def owner_of(partition: int, candidates: Iterable[str]) -> str:
+    """
+    Return the one of the candidates, of which there must be some, that rendezvous hashing gives a partition to.
+    """
+    return max(candidates, key=lambda candidate: (_weight(partition, candidate), candidate))
+
+
 @lru_cache(maxsize=64)
 def share_of(node_id: str, candidates: frozenset[str]) -> frozenset[int]:
     """
@@ -45,8 +52,4 @@ def share_of(node_id: str, candidates: frozenset[str]) -> frozenset[int]:
     """
     if node_id not in candidates:
         return frozenset()
-    return frozenset(
-        partition
-        for partition in range(PARTITIONS)
-        if max(candidates, key=lambda candidate: (_weight(partition, candidate), candidate)) == node_id
-    )
+    return frozenset(partition for partition in range(PARTITIONS) if owner_of(partition, candidates) == node_id)

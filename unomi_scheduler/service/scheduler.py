@@ -13,6 +13,7 @@ from ..clock import Clock
 from ..config import Settings
 from ..errors import SchedulerError
 from ..model import TimeUnit
+from ..node.secret import renew
 from ..ports import TaskStore
 from .making import Making
 from .purge import PURGE_TYPE, PurgeExecutor
@@ -90,6 +91,24 @@ class Scheduler(Making):
         Show the others where this node answers, e.g. `http://127.0.0.1:8182`: as `address` of its entry in `nodes()`.
         """
         self._wiring.advertise(address)
+
+    def nudged(self, body: bytes, authorization: str) -> bool:
+        """
+        Take a nudge of another node, as it came to the advertised address: the body of `POST /nudge` and its header
+        `Authorization`. False when it was not let in: it is not signed by a node of this cluster, it is not for this
+        node, it came before, or the node does not run.
+        """
+        return self._wiring.node.nudged(body, authorization)
+
+    def renew_cluster_secret(self) -> None:
+        """
+        Replace the secret by which the nodes know each other's nudges; those that run read the new one when they meet
+        it.
+
+        Raises:
+            SchedulerError: it was not written, or that is not known.
+        """
+        renew(self._wiring.required_store())
 
     def start(self) -> None:
         """

@@ -180,6 +180,8 @@ class Wiring:
         Close a store that was given by its address, and let go of the node's name.
         """
         with self.lock:
+            if self._node is not None:
+                self._node.hush()
             if self._store is not None and self._address is not None:
                 self._store.close()
                 self._store, self._opened = None, False
@@ -247,5 +249,6 @@ def node_options(settings: Settings, *, node_id: str, state_dir: Path | None) ->
         memory_ttl_millis=settings.completed_task_ttl // _MILLISECOND if settings.purge_enabled else None,
         history_enabled=settings.history_enabled,
         history_ttl_millis=settings.history_ttl // _MILLISECOND,
+        nudge=settings.nudge,
         state_dir=state_dir,
     )

@@ -28,6 +28,9 @@ A node works in one store at a time, by a core of its own for each: one that is 
 returned (`node/cores`, `node/bindings`). Memory tasks live in the process and go over to the next core. An all-nodes
 task is a definition that nobody claims and on each node a record that is run like any other task (`node/everywhere`).
 
+What is due now and another node's to run is told to that node by a signed hint over HTTP (`node/nudger`, `node/hints`);
+correctness never rests on it.
+
 Imports point one way: service → node → stores → ports, rules → model. What `__all__` does not name is private.
 """
 

@@ -26,7 +26,7 @@ from unomi_scheduler import Scheduler
 from unomi_shell.failures import Exit
 from unomi_shell.main import main as task_main
 from unomi_shell.server import main
-from unomi_shell.welcome import runnable
+from unomi_shell.welcome import address_for_peers, runnable
 
 WAIT_SECONDS = 30
 CHECKS = ("store", "index", "node", "accepting", "clock", "lease")
@@ -238,6 +238,53 @@ def test_api_runs_nothing(tmp_path: Path) -> None:
     assert ready == (200, {"status": "UP", "checks": dict.fromkeys(CHECKS[:2], True)})
     assert nodes == []
     assert code == 0
+
+
+def test_a_node_with_rest_shows_where_it_answers(tmp_path: Path) -> None:
+    """
+    To its peers, and to whoever lists the nodes.
+    """
+    scheduler = Scheduler()
+    with started(tmp_path, "serve", "--port", "0") as server:
+        port = port_of(server)
+        server.wait_for("Ctrl-C drains and stops")
+        addresses = [node.address for node in scheduler.nodes()]
+        code = server.end()
+    scheduler.stop()
+
+    assert (addresses, code) == ([f"http://127.0.0.1:{port}"], 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:1"),
+        ("::1", "http://[::1]:1"),
+        ("10.0.0.7", "http://10.0.0.7:1"),
+        ("0.0.0.0", f"http://{socket.gethostname()}:1"),
+    ],
+)
+def test_peers_are_told_an_address_they_can_use(host: str, expected: str) -> None:
+    """
+    Where a server listens everywhere, that is the machine's name.
+    """
+    assert address_for_peers(host, 1) == expected
+
+
+def test_the_secret_of_the_cluster_is_renewed(tmp_path: Path) -> None:
+    """
+    And not shown.
+    """
+    scheduler = Scheduler()
+    scheduler.renew_cluster_secret()
+    (before,) = scheduler._wiring.required_store().notes("secret")
+    result = CliRunner().invoke(main, ["renew-secret"])
+    (after,) = scheduler._wiring.required_store().notes("secret")
+    scheduler.stop()
+
+    assert (result.exit_code, result.stdout.count("\n")) == (0, 1)
+    assert before.record.body != after.record.body
+    assert str(after.record.body["key"]) not in result.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -24,6 +24,8 @@ from pathlib import Path
 from random import Random
 from uuid import uuid4
 
+from elasticsearch import Elasticsearch
+
 from benchmarks.pickup_names import LOG_VARIABLE, TYPE
 from integration_tests import servers
 from unomi_scheduler import Scheduler, TaskContext
@@ -90,10 +92,10 @@ def percentile(values: list[float], share: float) -> float:
 
 def measure(url: str, case: Case, *, seconds: float) -> Figures:
     """
-    Run one case on indices, or a file, of its own.
+    Run one case, in Elasticsearch on indices of its own, which are gone afterwards.
     """
     prefix = f"pickup-{uuid4().hex[:8]}"
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with _indices(url, prefix), tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         log = Path(folder) / "starts"
         log.touch()
         for number in range(case.nodes):
@@ -111,6 +113,17 @@ def measure(url: str, case: Case, *, seconds: float) -> Figures:
         dues = _schedule(scheduler, case, seconds)
         _until(lambda: dues.keys() <= _starts(log).keys(), "the last start", fail=False)
         return _figures(dues, _starts(log), bare)
+
+
+@contextmanager
+def _indices(url: str, prefix: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if url.startswith("http"):
+            with Elasticsearch(url) as admin:
+                for index in admin.indices.get(index=f"{prefix}-*", expand_wildcards="all"):
+                    admin.indices.delete(index=index)
 
 
 def _figures(dues: dict[str, int], starts: dict[str, list[float]], bare: list[float]) -> Figures:

@@ -125,6 +125,38 @@ def test_a_dependent_scheduled_here_is_not_forgotten_by_a_scan() -> None:
     assert ["first", "second"] == [one.task.id for one in bench.starts()]
 
 
+def test_what_becomes_due_during_a_turn_is_claimed_by_the_next() -> None:
+    """
+    At once, not after the pause for what could not be done.
+    """
+    bench = Bench()
+    bench.put(make_due_task(id="soon", next_scheduled_execution=bench.clock.now().wall + 105))
+    bench.settle()
+    bench.pass_time(100)
+    bench.clock.advance(10)
+    now = bench.clock.now()
+
+    assert bench.core.next_at(now) == now.boot
+    bench.settle()
+    assert ["soon"] == [one.task.id for one in bench.starts()]
+    assert bench.core.next_at(now) > now.boot
+
+
+def test_what_cannot_be_claimed_is_not_tried_without_a_pause() -> None:
+    """
+    The lease is lost while something is due.
+    """
+    bench = Bench()
+    bench.put(make_due_task(id="soon", next_scheduled_execution=bench.clock.now().wall + 105))
+    bench.settle()
+    bench.lease = False
+    bench.pass_time(120)
+    now = bench.clock.now()
+
+    assert [] == bench.starts()
+    assert bench.core.next_at(now) > now.boot
+
+
 def test_an_exiting_stop_ends_without_the_store() -> None:
     """
     The process must not hang because the last writes find no store; peers recover what is left (P18).

@@ -111,3 +111,4 @@ def test_a_process_without_a_node_lets_nobody_in(api: Api) -> None:
     As `unomi-scheduler api`.
     """
     assert post(api.client, b"{}", "").status_code == 401
+    assert api.scheduler._wiring._node is None

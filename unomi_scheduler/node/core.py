@@ -128,6 +128,7 @@ class Core:
         self.board.wake = self.waiting.wake
         self._unplaced_next = 0
         self._recalled = 0
+        self._claimed_until = 0
         self._takers: dict[str, Callable[[Any, Sequence[Any], Instant], None]] = {
             DEPENDENTS: lambda ids, answer, now: self.locals.free(self.locals.dependents.read(ids, answer, now)),
             "dependencies": self.waiting.read,
@@ -375,6 +376,7 @@ class Core:
         """
         Decide what to do now and return the commands.
         """
+        self._claimed_until = now.wall
         self.board.timeline.turn(now.boot)
         self.board.news.turn(now.boot)
         self.stopping.advance(now)
@@ -465,9 +467,16 @@ class Core:
             times += [self.commits.next_at(now.boot), self.leaving.next_at()]
             times += [self.board.outbox.next_at(), self.board.holds.next_at()]
         if self.store_bound and not self.leaving.begun:
+            if self._just_due(now):
+                return now.boot
             times += self._duties(now)
         # What was due just now and did not happen waits for something else: look again soon, not at once.
         return min(at if at > now.boot else now.boot + LOOK_AGAIN for at in times if at is not None)
+
+    def _just_due(self, now: Instant) -> bool:
+        # While the last turn's commands were done: nobody has tried to claim it yet.
+        dues = (self.board.timeline.next_at(pool) for pool in Pool if self.running.room(pool, now.boot) > 0)
+        return any(due is not None and self._claimed_until < due <= now.wall for due in dues)
 
     def _duties(self, now: Instant) -> list[int | None]:
         times = [

@@ -98,6 +98,8 @@ class Nudger:
             try:
                 self._queue.put(None, timeout=FAREWELL)
             except Full:
+                # It goes on, then; nobody waits for it.
+                self._thread = thread
                 return
             thread.join(FAREWELL)
 

@@ -98,7 +98,7 @@ class Scheduler(Making):
         `Authorization`. False when it was not let in: it is not signed by a node of this cluster, it is not for this
         node, it came before, or the node does not run.
         """
-        return self._wiring.node.nudged(body, authorization)
+        return self._wiring.nudged(body, authorization)
 
     def renew_cluster_secret(self) -> None:
         """

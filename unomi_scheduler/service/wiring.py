@@ -87,6 +87,13 @@ class Wiring:
             self._advertised = address
             self.node.advertise(address)
 
+    def nudged(self, body: bytes, authorization: str) -> bool:
+        """
+        Hand a nudge to the node; False when there is none, which is not made for whoever may knock.
+        """
+        made = self._node
+        return made is not None and made.nudged(body, authorization)
+
     def store(self) -> TaskStore | None:
         """
         Return the store, opened, or None while none is bound.

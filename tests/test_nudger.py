@@ -5,6 +5,8 @@ Nudges from process to process: the secret, who is let in, and what becomes of t
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from threading import Barrier, Thread
 from typing import Any
@@ -493,6 +495,25 @@ class TestBetweenSchedulers:
         closed(server)
 
         assert ran == [task.id]
+
+    def test_a_program_that_ends_at_once_has_told_others(self, worker: Any) -> None:
+        """
+        It schedules one task and says goodbye to nobody.
+        """
+        scheduler, ran = worker
+        server = serving(scheduler)
+        scheduler.advertise(f"http://127.0.0.1:{server.server_port}")
+        scheduler.start()
+        eventually(lambda: any("sample" in node.task_types for node in scheduler.nodes()), "the node does not show")
+        code = (
+            "import sys; from unomi_scheduler import Scheduler\n"
+            "Scheduler(store=sys.argv[1]).new_task('sample').as_one_shot().schedule()"
+        )
+        subprocess.run([sys.executable, "-c", code, scheduler.settings.store], check=True, timeout=30)
+        eventually(lambda: ran, "the task does not start", within=5)
+        closed(server)
+
+        assert len(ran) == 1
 
     def test_a_nudge_that_is_lost_costs_the_latency_of_a_poll(self, tmp_path: Any) -> None:
         """

@@ -5,6 +5,7 @@ Nudges: who is told, what is said, and that nothing said can do harm.
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -27,7 +28,7 @@ from unomi_scheduler.node.nudging import (
     recipient,
     sign,
 )
-from unomi_scheduler.node.runs import Pool
+from unomi_scheduler.node.runs import Failed, Pool
 from unomi_scheduler.rules.placement import owner_of, partition_of
 
 HOST = "here"
@@ -396,6 +397,39 @@ class TestTelling:
         self._wrote(bench, make_due_task(id="next"))
 
         assert tellings(bench) == ["next"]
+
+    def test_it_tells_of_a_dependent_that_it_released(self, quiet: Bench) -> None:
+        """
+        The end of the dependency here makes it due for those who have its executor.
+        """
+        waiting = make_task(
+            id="second", task_type="other", status=TaskStatus.WAITING, depends_on=("first",),
+            waiting_on_tasks=("first",), next_scheduled_execution=NOW,
+        )  # fmt: skip
+        self._wrote(quiet, make_due_task(id="first", dependents=("second",)))
+        self._wrote(quiet, waiting)
+        before = tellings(quiet)
+        quiet.end(quiet.starts()[0])
+        quiet.pass_time(100)
+
+        assert (before, tellings(quiet)) == ([], ["second"])
+
+    def test_it_tells_the_owner_of_the_share_of_a_retry_that_is_due_soon(self, quiet: Bench) -> None:
+        """
+        By the time a search shows it, it is late; what is due at once is tried again here.
+        """
+        other = make_heartbeat(node_id="node-c", incarnation="first-c", task_types=("sample",))
+        quiet.put(other)
+        quiet.pass_time(3_000)
+        names = [f"task-{number}" for number in range(20)]
+        theirs = [name for name in names if owner_of(crc32(name.encode()) % 256, ("node-b", "node-c")) == "node-c"]
+        for name in names:
+            self._wrote(quiet, make_due_task(id=name, max_retries=1, retry_delay=1_500))
+            quiet.end(quiet.starts()[-1], Failed("as asked"))
+            quiet.settle()
+
+        assert sorted(tellings(quiet)) == sorted(theirs)
+        assert theirs
 
     def test_nothing_is_told_where_that_is_switched_off(self) -> None:
         """

@@ -6,6 +6,7 @@ Nothing depends on it. What it cannot deliver, the other nodes' sweeps find.
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -87,6 +88,8 @@ class Nudger:
             if self._thread is None:
                 self._thread = Thread(target=self._loop, name="unomi-nudger", daemon=True)
                 self._thread.start()
+                # A program may end right after it scheduled something.
+                atexit.register(self.close)
 
     def close(self) -> None:
         """
@@ -95,6 +98,7 @@ class Nudger:
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
+            atexit.unregister(self.close)
             try:
                 self._queue.put(None, timeout=FAREWELL)
             except Full:

@@ -449,7 +449,7 @@ def test_a_node_that_is_no_executor_node_runs_it_and_nothing_else() -> None:
     What is for all nodes, and only that: no share, no overdue work, nothing that names it.
     """
     bench = Bench()
-    bench.core.board.options = replace(bench.core.board.options, executor_node=False)
+    bench.post(m.ExecutorSet(enabled=False))
     bench.settle()
     bench.put(
         definition(), make_task(id="plain", next_scheduled_execution=NOW),

@@ -4,6 +4,8 @@ The error tree.
     SchedulerError
     ├── InvalidTask          (ValueError)    a definition or an edit breaks a rule
     ├── TaskNotFound         (LookupError)   no task has that id
+    ├── NodeNotFound         (LookupError)   no live node has that id
+    ├── NodeUnavailable                      a node did not do in time what it was asked
     ├── InvalidTransition                    the task's state does not allow the step
     ├── Conflict                             the id is taken, or a race was lost
     ├── WatchRefused                         this process takes no more watches now
@@ -14,6 +16,8 @@ The error tree.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class SchedulerError(Exception):
@@ -36,6 +40,22 @@ class TaskNotFound(SchedulerError, LookupError):
     def __init__(self, task_id: str) -> None:
         super().__init__(f"Task not found: {task_id}")
         self.task_id = task_id
+
+
+class NodeNotFound(SchedulerError, LookupError):
+    """
+    No live node has this id; the message names those there are.
+    """
+
+    def __init__(self, node_id: str, known: Iterable[str] = ()) -> None:
+        super().__init__(f"Node not found: {node_id}; there are: {', '.join(sorted(set(known))) or 'none'}")
+        self.node_id = node_id
+
+
+class NodeUnavailable(SchedulerError):
+    """
+    A node did not do in time what it was asked; the message says whether it may do it yet.
+    """
 
 
 class InvalidTransition(SchedulerError):

@@ -317,6 +317,14 @@ class TaskStore(Protocol):
         """
         ...
 
+    def watched(
+        self, heartbeats: Sequence[str], notes: Sequence[tuple[str, str]]
+    ) -> list[Stored[Heartbeat] | Stored[Note]]:
+        """
+        Read heartbeats by document id, and notes by kind and name, in one request: those that exist, realtime.
+        """
+        ...
+
     def find_due(self, query: DueQuery) -> Found:
         """
         Search for due work, by due date then id. A document that is no task is in `malformed`, never an error.

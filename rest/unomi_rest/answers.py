@@ -206,6 +206,15 @@ class NodeList(Answer):
     total_size: Number
 
 
+class NodeExecutor(Answer):
+    """
+    Whether a node runs tasks from now on.
+    """
+
+    node_id: str
+    executor_node: bool
+
+
 class TaskType(Answer):
     """
     One task type. Runs, failures and durations (ms) are of the last hour.
@@ -266,5 +275,6 @@ class Interface(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (
-    TaskDocument, TaskPage, HistoryPage, Explanation, BulkReport, Count, NodeList, TypeList, Health, Error, Interface,
+    TaskDocument, TaskPage, HistoryPage, Explanation, BulkReport, Count, NodeList, NodeExecutor, TypeList, Health,
+    Error, Interface,
 )  # fmt: skip

@@ -67,6 +67,23 @@ class NodesResource:
         send(resp, {"list": [node_document(node) for node in nodes], "totalSize": len(nodes)})
 
 
+class NodeExecutorResource:
+    """
+    `PUT /cxs/nodes/{id}/executor`.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, node_id: str) -> None:
+        """
+        Let a node run tasks, or no longer, until it restarts.
+        """
+        enabled = parameters.ENABLED.of(req)
+        self._scheduler.set_executor_node(node_id, enabled=enabled)
+        send(resp, {"nodeId": node_id, "executorNode": enabled})
+
+
 class TypesResource:
     """
     `GET /cxs/types`.

@@ -58,6 +58,14 @@ _TASK_ID: Json = {
     "schema": {"type": "string", "minLength": 1},
 }
 
+_NODE_ID: Json = {
+    "name": "node_id",
+    "in": "path",
+    "required": True,
+    "description": "The node's nodeId; a slash in it is %2F.",
+    "schema": {"type": "string", "minLength": 1},
+}
+
 
 class OpenApiResource:
     """
@@ -110,7 +118,8 @@ def statuses(route: Route, operation: Operation) -> tuple[int, ...]:
 
 
 def _path(route: Route) -> Json:
-    shared: Json = {"parameters": [_TASK_ID]} if "{task_id}" in route.path else {}
+    named = [one for one in (_TASK_ID, _NODE_ID) if f"{{{one['name']}}}" in route.path]
+    shared: Json = {"parameters": named} if named else {}
     return shared | {one.method.lower(): _operation(route, one) for one in route.operations}
 
 
@@ -122,7 +131,13 @@ def _operation(route: Route, one: Operation) -> Json:
     }
     if one.query:
         described["parameters"] = [
-            {"name": each.name, "in": "query", "description": each.about, "schema": dict(each.schema)}
+            {
+                "name": each.name,
+                "in": "query",
+                "description": each.about,
+                "schema": dict(each.schema),
+                **({"required": True} if each.required else {}),
+            }
             for each in one.query
         ]
     for name, about in one.headers:

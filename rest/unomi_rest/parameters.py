@@ -48,6 +48,7 @@ class Parameter(Generic[T]):
     Args:
         parse: makes the value of its text; raises ValueError where the text is not as `expected` says.
         schema: its JSON schema.
+        required: it must be given.
         may_be_empty: an empty text counts as absent; else it is refused, since it may be a mistake that changes much.
     """
 
@@ -58,18 +59,21 @@ class Parameter(Generic[T]):
     default: T
     schema: Mapping[str, Any] = field(default_factory=dict)
     may_be_empty: bool = False
+    required: bool = False
 
     def of(self, req: falcon.Request) -> T:
         """
         Return the value of a request's parameter, the default when it is absent.
 
         Raises:
-            InvalidParameter: it is given more than once, or it is not as expected.
+            InvalidParameter: it is given more than once, it is not as expected, or it is required and absent.
         """
         values = req.get_param_as_list(self.name) or []
         if len(values) > 1:
             raise InvalidParameter(self.name, ", ".join(values), "one value")
         value = next(iter(values), "").strip()
+        if self.required and not values:
+            raise InvalidParameter(self.name, "", self.expected)
         if not values or (not value and self.may_be_empty):
             return self.default
         try:
@@ -105,9 +109,9 @@ def _within(least: int, most: int) -> tuple[Callable[[str], int], str, dict[str,
     return parse, expected, {"type": "integer", "minimum": least, "maximum": most}
 
 
-def flag(name: str, about: str) -> Parameter[bool]:
+def flag(name: str, about: str, *, required: bool = False) -> Parameter[bool]:
     """
-    Return a parameter that is `true` or `false`; false when absent.
+    Return a parameter that is `true` or `false`; false when absent, where it is not required.
     """
 
     def parse(value: str) -> bool:
@@ -115,8 +119,10 @@ def flag(name: str, about: str) -> Parameter[bool]:
             raise ValueError(value)
         return _FLAGS[value.lower()]
 
-    schema = {"type": "boolean", "default": False}
-    return Parameter(name=name, about=about, parse=parse, expected="true or false", default=False, schema=schema)
+    schema: dict[str, Any] = {"type": "boolean"} if required else {"type": "boolean", "default": False}
+    return Parameter(
+        name=name, about=about, parse=parse, expected="true or false", default=False, schema=schema, required=required
+    )
 
 
 def _text(value: str) -> str:
@@ -174,6 +180,7 @@ RETRY_DELAY = optional_number("retryDelay", "How long (ms) before each retry.", 
 DAYS = optional_number(
     "days", "How long ago they must have completed; by default the setting completed_task_ttl.", most=73_000
 )
+ENABLED = flag("enabled", "Run tasks, or nothing but what is for all nodes.", required=True)
 DRY_RUN = flag("dryRun", "Change nothing, and answer how many tasks there are and which come first.")
 
 

@@ -20,6 +20,8 @@ from unomi_scheduler import (
     InvalidTask,
     InvalidTransition,
     LeaseLost,
+    NodeNotFound,
+    NodeUnavailable,
     SchedulerError,
     StoreUnavailable,
     TaskNotFound,
@@ -42,12 +44,14 @@ class Problem(NamedTuple):
 PROBLEMS: Mapping[type[Exception], Problem] = {
     InvalidTask: Problem(400, "Invalid request"),
     TaskNotFound: Problem(404, "Task not found"),
+    NodeNotFound: Problem(404, "Node not found"),
     InvalidTransition: Problem(409, "Wrong state"),
     Conflict: Problem(409, "Conflict"),
     LeaseLost: Problem(409, "Conflict"),
     WatchRefused: Problem(503, "No more streams"),
     ConfigurationError: Problem(500, "Configuration error"),
     SchedulerError: Problem(500, "Scheduler error"),
+    NodeUnavailable: Problem(503, "Node unavailable"),
     StoreUnavailable: Problem(503, "Store unavailable"),
 }
 UNEXPECTED = Problem(500, "Internal error")

@@ -17,7 +17,7 @@ from unomi_scheduler import Scheduler
 from . import answers, parameters, schemas
 from .events import ABOUT, RESUMING, EventsResource
 from .health import LiveResource, ReadyResource
-from .management import BulkResource, NodesResource, PurgeResource, TypesResource
+from .management import BulkResource, NodeExecutorResource, NodesResource, PurgeResource, TypesResource
 from .metrics import MetricsResource
 from .openapi import OpenApiResource
 from .parameters import Parameter
@@ -154,6 +154,13 @@ _EVENTS = Operation(
     stream=ABOUT,
 )
 _NODES = Operation(method="GET", summary="List the nodes of the cluster", answer=answers.NodeList)
+_NODE_EXECUTOR = Operation(
+    method="PUT",
+    summary="Let a node run tasks, or no longer",
+    query=(parameters.ENABLED,),
+    answer=answers.NodeExecutor,
+    errors=(404,),
+)
 _TYPES = Operation(method="GET", summary="List the task types", answer=answers.TypeList)
 _METRICS = Operation(
     method="GET", summary="Show what this process measures, for Prometheus", answer=None, text="text/plain"
@@ -185,5 +192,6 @@ ROUTES: tuple[Route, ...] = (
     Route("/cxs/tasks/{task_id}/history", HistoryResource, (_HISTORY,)),
     Route("/cxs/tasks/{task_id}/explain", ExplainResource, (_EXPLAIN,)),
     Route("/cxs/nodes", NodesResource, (_NODES,)),
+    Route("/cxs/nodes/{node_id}/executor", NodeExecutorResource, (_NODE_EXECUTOR,)),
     Route("/cxs/types", TypesResource, (_TYPES,)),
 )

@@ -12,6 +12,8 @@ from unomi_scheduler import (
     Conflict,
     InvalidTask,
     InvalidTransition,
+    NodeNotFound,
+    NodeUnavailable,
     Page,
     Scheduler,
     SchedulerError,
@@ -32,13 +34,15 @@ _EXITS: dict[type[SchedulerError], Exit] = {
     TaskNotFound: Exit.NOT_FOUND,
     InvalidTransition: Exit.WRONG_STATE,
     Conflict: Exit.WRONG_STATE,
+    NodeNotFound: Exit.NOT_FOUND,
+    NodeUnavailable: Exit.OUT_OF_REACH,
     StoreUnavailable: Exit.OUT_OF_REACH,
 }
 
 
 class StoreTasks:
     """
-    The tasks of one store. The tasks in the memory of other processes are not in it.
+    The tasks of one store, and those in the memory of its nodes.
     """
 
     def __init__(self, store: str) -> None:
@@ -151,12 +155,10 @@ class StoreTasks:
 
     def set_executor(self, node_id: str, *, enabled: bool) -> None:
         """
-        Refuse: a node is told by REST.
+        Tell a node.
         """
-        word = "enable" if enabled else "disable"
-        raise Failure(
-            f"changing it is not possible through a store: ask a server, unomi-task --url URL executor {node_id} {word}"
-        )
+        with _failures():
+            self._scheduler.set_executor_node(node_id, enabled=enabled)
 
     def metrics(self) -> dict[str, float]:
         """

@@ -292,6 +292,19 @@ class SearchesContract:
         written(store.write([remove(changed, second)])[0])
         assert store.notes("list", ["a"]) == []
 
+    def test_heartbeats_and_notes_are_read_together(self, store: TaskStore) -> None:
+        """
+        Those that exist, in order, heartbeats first.
+        """
+        beat, note = make_heartbeat(), Note(kind="list", name="a:x", body={"deep": [1]})
+        seen, version = put(store, beat, note)
+
+        both = [Stored(beat, seen), Stored(note, version)]
+        assert both == store.watched([beat.id, "none"], [("list", "none"), ("list", "a:x"), ("other", "a:x")])
+        assert both[1:] == store.watched([], [("list", "a:x")])
+        assert both[:1] == store.watched([beat.id], [])
+        assert store.watched([], []) == []
+
     def test_slots_are_read_and_the_taken_are_searched(self, store: TaskStore) -> None:
         """
         By type those that exist; without ids only the taken ones.

@@ -11,8 +11,8 @@ import pytest
 
 from tests.factories import NOW, make_row, make_task
 from tests.rest.support import Api, error, plant
-from tests.waiting import ended
-from unomi_scheduler import Scheduler, StoreUnavailable, Task, TaskNotFound, TaskStatus
+from tests.waiting import ended, eventually
+from unomi_scheduler import NodeUnavailable, Scheduler, StoreUnavailable, Task, TaskNotFound, TaskStatus
 from unomi_scheduler.rules import requests
 
 HOUR = timedelta(hours=1)
@@ -224,6 +224,38 @@ def test_the_nodes_are_listed(api: Api) -> None:
     assert (node["nodeId"], node["executorNode"]) == (api.scheduler.node_id, True)
     assert node["startedAt"].endswith("Z")
     assert {"incarnation", "tags", "taskTypes", "running", "busy", "leaseMillis", "clockOffset"} <= node.keys()
+
+
+def test_a_node_is_told_whether_to_run_tasks(api: Api) -> None:
+    """
+    It shows that to the others; which way must be said, and one that is not there is named with those that are.
+    """
+    path = f"/cxs/nodes/{api.scheduler.node_id}/executor"
+    with api.scheduler:
+        told = api.put(path, params={"enabled": "false"})
+        eventually(lambda: not api.get("/cxs/nodes").json["list"][0]["executorNode"], "its heartbeat says so")
+        missing = api.put("/cxs/nodes/nobody/executor", params={"enabled": "true"})
+
+    assert (told.status_code, told.json) == (200, {"nodeId": api.scheduler.node_id, "executorNode": False})
+    assert error(missing)[:2] == (404, "Node not found")
+    assert f"nobody; there are: {api.scheduler.node_id}" in missing.json["message"]
+    assert error(api.put(path))[:2] == (400, "Invalid parameter")
+    assert error(api.put(path, user="viewer", params={"enabled": "true"}))[0] == 403
+
+
+def test_a_node_that_does_not_answer_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    With what that means for the order.
+    """
+
+    def silent(*_: object, **__: object) -> None:
+        raise NodeUnavailable("Node a did not answer within 6 s; the order to executor was withdrawn")
+
+    monkeypatch.setattr(type(api.scheduler), "set_executor_node", silent)
+    result = api.put("/cxs/nodes/a/executor", params={"enabled": "true"})
+
+    assert error(result)[:2] == (503, "Node unavailable")
+    assert "withdrawn" in result.json["message"]
 
 
 def test_the_types_are_listed(api: Api) -> None:

@@ -64,7 +64,9 @@ def ask(api: Api, route: Route, operation: Operation, task_id: str = "f", query:
         # Else it goes on for minutes.
         query = f"{query}&timeout=0"
     headers = basic("admin") | more.pop("headers", {})
-    path = route.path.replace("{task_id}", task_id)
+    path = route.path.replace("{task_id}", task_id).replace("{node_id}", api.scheduler.node_id)
+    if not query and any(one.required for one in operation.query):
+        query = "enabled=true"
     return api.client.simulate_request(operation.method, path, query_string=query, headers=headers, **more)
 
 
@@ -79,6 +81,11 @@ def _invalid(api: Api, route: Route, operation: Operation) -> Result:
     if operation.query:
         return ask(api, route, operation, query=f"{operation.query[0].name}=-x")
     return ask(api, route, operation, query="nobodyKnows=1")
+
+
+def _started(api: Api, route: Route, operation: Operation) -> Result:
+    with api.scheduler:
+        return ask(api, route, operation)
 
 
 def _too_often(api: Api, route: Route, operation: Operation) -> Result:
@@ -136,6 +143,7 @@ def test_each_documented_status_is_seen(stocked: Api, route: Route, operation: O
     And each answer is as described: every error has the one form.
     """
     resumed = _sent(task_id="c") if route.path.endswith("/resume") else _sent()
+    resumed = _started if "{node_id}" in route.path else resumed
     result = PROVOKED.get(status, resumed)(stocked, route, operation)
     model = operation.answer if status == operation.status else answers.Error
 

@@ -80,12 +80,6 @@ class _Nodes(_Part):
         resp.media = {"list": [_node(one) for one in self.scheduler.nodes()]}
 
 
-class _Executor(_Part):
-    def on_put(self, req: falcon.Request, resp: falcon.Response, node_id: str) -> None:
-        (node,) = (one for one in self.scheduler.nodes() if one.node_id == node_id)
-        resp.media = _node(node) | {"executorNode": req.get_param_as_bool("enabled", required=True)}
-
-
 def _node(node: Heartbeat) -> dict[str, object]:
     dates = {"startedAt": iso(node.started_at), "beatAt": iso(node.beat_at)}
     return {to_camel(name): value for name, value in asdict(node).items()} | dates
@@ -100,7 +94,6 @@ _TABLE = {
     "/cxs/tasks/{task_id}/explain": _Explain,
     "/cxs/tasks/{task_id}/history": _History,
     "/cxs/nodes": _Nodes,
-    "/cxs/nodes/{node_id}/executor": _Executor,
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.shell.support import run, schedule
 from tests.shell.ways import STORE, WAYS, way_to
-from tests.waiting import ended
+from tests.waiting import ended, eventually
 from unomi_scheduler import Scheduler, TaskNotFound, TaskStatus
 from unomi_shell.client import read_metrics
 from unomi_shell.failures import Exit
@@ -283,31 +283,22 @@ def test_executor_shows_whether_a_node_runs_tasks(target: list[str], words: list
     assert (result.exit_code, result.stdout) == (0, "Task executor status: ENABLED\nNode ID: here\n")
 
 
-@pytest.mark.usefixtures("scheduler")
-@pytest.mark.parametrize("words", [["disable"], ["here", "disable"]])
-def test_a_store_cannot_change_a_node(words: list[str]) -> None:
-    """
-    It shows how things are, and says where to ask.
-    """
-    result = run("--store", STORE, "executor", *words)
-
-    assert (result.exit_code, result.stdout) == (Exit.FAILED, "Task executor status: ENABLED\nNode ID: here\n")
-    assert "unomi-task --url URL executor here disable" in result.stderr
-
-
 @pytest.mark.parametrize(
-    ("words", "status"), [(["disable"], "DISABLED"), (["here", "disable"], "DISABLED"), (["he", "enable"], "ENABLED")]
+    ("words", "enabled"), [(["disable"], False), (["here", "disable"], False), (["he", "enable"], True)]
 )
-def test_a_server_changes_a_node(
-    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, words: list[str], status: str
+def test_a_node_is_told_whether_to_run_tasks(
+    scheduler: Scheduler, target: list[str], words: list[str], *, enabled: bool
 ) -> None:
     """
-    The only one need not be named.
+    By a server or through the store; the only one need not be named.
     """
-    with way_to("rest", scheduler, monkeypatch) as options:
-        result = run(*options, "executor", *words)
+    scheduler.set_executor_node("here", not enabled)
+    eventually(lambda: scheduler.executor_node is not enabled, "the other way")
+    result = run(*target, "executor", *words)
 
+    status = "ENABLED" if enabled else "DISABLED"
     assert (result.exit_code, result.stdout) == (0, f"Task executor status: {status}\nNode ID: here\n")
+    eventually(lambda: scheduler.executor_node is enabled, "as told")
 
 
 @pytest.mark.parametrize(

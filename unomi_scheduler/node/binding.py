@@ -13,8 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Event, Lock
 
 from ..clock import Clock, Instant
+from ..errors import SchedulerError
 from ..model import Heartbeat, Stored
 from ..ports import TaskStore
+from ..stores import memory_notes
 from . import messages as m
 from .heartbeat import Pulse
 from .identity import NodeLock, host_name, settle_predecessors
@@ -190,6 +192,7 @@ class Binding:
                 return
             self._ended = True
             if self._pulse is not None:
+                self._forget_notes(self._pulse.lease.document.id)
                 self._pulse.end(remove=self.settled)
                 LOG.info("Node %s has left", self._ties.options.node_id, extra=self._log_extra("left"))
             self.errands.close(wait=not self.active)
@@ -198,6 +201,15 @@ class Binding:
             except Exception:
                 # The edge of a thread of its own: the node has left, whatever the store says to its closing.
                 LOG.exception("A store that was left could not be closed", extra={"action": "store_not_closed"})
+
+    def _forget_notes(self, beat_id: str) -> None:
+        # Otherwise the peers do it, with the heartbeat's document.
+        if not self.settled:
+            return
+        try:
+            memory_notes.forget(self.store, beat_id)
+        except SchedulerError as error:
+            LOG.info("The notes of this node were left behind (%s)", error, extra={"action": "notes_left"})
 
 
 def _nothing() -> None:

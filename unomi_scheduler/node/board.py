@@ -69,6 +69,7 @@ class Board:
         self.commands: list[Command] = []
         self.outbox = Outbox(self)
         self.holds = Holds(self.outbox, commits)
+        self.executor_node = options.executor_node
         self.stopping = False
         self.exclusive_seen = False
         self.claims_lost = False

@@ -14,8 +14,9 @@ from typing import Any
 from ..clock import Instant
 from ..errors import InvalidTask, SchedulerError
 from ..metrics import Metrics
-from ..model import Heartbeat, Page, Slot, Stored, Task
+from ..model import Heartbeat, Note, Page, Slot, Stored, Task
 from ..ports import Found
+from ..rules.orders import inbox_id
 from .board import Board
 from .clockwatch import ClockWatch
 from .commits import Change, Commits
@@ -27,6 +28,7 @@ from .everywhere import PURPOSE as EVERYWHERE
 from .exclusive import Lanes
 from .hints import PURPOSE as NUDGE
 from .hints import Hints
+from .inbox import Inbox
 from .leaving import Leaving
 from .local import Locals
 from .membership import Membership
@@ -37,6 +39,7 @@ from .messages import (
     AskDue,
     AskEnded,
     AskHeartbeats,
+    AskInbox,
     AskOwned,
     AskRecords,
     AskSlots,
@@ -47,15 +50,19 @@ from .messages import (
     Committed,
     Event,
     ExecutorsChanged,
+    ExecutorSet,
     Flushed,
+    ForgetNotes,
     LeaveStore,
     LookNow,
     MemoryChanged,
     Nudged,
+    Obeyed,
     Offered,
     Recall,
     Rejoined,
     ScheduledBefore,
+    ShowMemory,
     StopRequested,
     StoreBound,
     TimerFired,
@@ -66,6 +73,7 @@ from .recovery import Recovery
 from .repairs import Repairs
 from .running import Phase, Running
 from .runs import Pool, RunEnded, RunReported, Signal
+from .showing import Showing
 from .stopping import Stopping
 from .table import MemoryTable
 from .waiting import Waiting
@@ -82,6 +90,7 @@ SETTLE: Mapping[type, Callable[[tuple[str, ...]], object]] = {
     Task: AskTasks,
     Slot: AskSlots,
     Heartbeat: partial(AskHeartbeats, purpose="settle"),
+    Note: lambda ids: AskInbox(tuple(one.partition(":")[2] for one in ids)),
 }
 """By what question a document is read whose write met a conflict or had no answer."""
 LOOK_AGAIN = 20
@@ -122,6 +131,9 @@ class Core:
         self.locals = Locals(self.board, memory)
         self.stopping = Stopping(self.board, self.running, self.locals)
         self.leaving = Leaving(self.board, self.running)
+        self.showing = Showing(self.board, lambda: self.locals.table)
+        self.recovery.forget = self.showing.forget
+        self.inbox = Inbox(self.board, self._executor_set)
         self.clock = ClockWatch(self.board)
         self.watching = Watching(self.board, self.members, self.recovery)
         self.board.offer = self._offer
@@ -141,6 +153,18 @@ class Core:
             NUDGE: lambda _, answer, now: self.hints.read(answer, now, under_way=self._under_way),
         }
         """Who takes tasks that were read, by the purpose of the question; any other settles writes."""
+        self._failed: dict[type, Callable[[Any, SchedulerError, Instant], None]] = {
+            AskDue: lambda _, error, __: self.discovery.failed(error),
+            AskOwned: lambda _, __, ___: self.recovery.failed(),
+            AskWaiting: lambda query, _, now: self.waiting.failed(query, now),
+            AskEnded: lambda _, __, now: self.repairs.failed(now),
+            AskTasks: lambda query, _, now: self._tasks_unread(query, now),
+            AskSlots: lambda query, _, now: self.commits.unread(Slot, query.types or (), now),
+            ShowMemory: lambda _, __, ___: self.showing.failed(),
+            AskInbox: lambda query, _, now: self.commits.unread(Note, map(inbox_id, query.names), now),
+            AskHeartbeats: lambda query, _, now: self.commits.unread(Heartbeat, query.ids or (), now),
+        }
+        """Who takes a question that was not answered."""
         self._handlers: dict[type, Callable[[Any, Instant], None]] = {
             Committed: self._committed,
             Flushed: self.board.outbox.flushed,
@@ -155,6 +179,8 @@ class Core:
             StoreBound: self._store_bound,
             LeaveStore: self.leaving.request,
             LookNow: lambda _, __: self._look_now(),
+            ExecutorSet: self._executor_set,
+            Obeyed: self._obeyed,
             StopRequested: self.stopping.request,
             RunEnded: self._run_ended,
             RunReported: self._run_reported,
@@ -169,6 +195,7 @@ class Core:
             core.locals.move_to(core.board)
             core.stopping.local = core.locals
         successor.board.executors = self.board.executors
+        successor.board.executor_node = self.board.executor_node
         successor.everywhere.able(self.board.executors, now.wall)
 
     # --- events
@@ -221,6 +248,16 @@ class Core:
         self.members.changed = True
         self.discovery.hurry()
         self.locals.arm_all(now)
+
+    def _executor_set(self, event: ExecutorSet, now: Instant) -> None:
+        if event.enabled is not self.board.executor_node:
+            self.board.executor_node = event.enabled
+            self.discovery.set_executor_node()
+            self.locals.arm_all(now)
+
+    def _obeyed(self, event: Obeyed, _now: Instant) -> None:
+        self.inbox.obeyed(event.order_id, event.outcome)
+        self.showing.hurry()
 
     def _rejoined(self, event: Rejoined, now: Instant) -> None:
         self.watching.also(f"{self.board.options.node_id}:{self.board.incarnation}", now)
@@ -299,6 +336,12 @@ class Core:
             self._heartbeats(query, answer, sent, now)
         elif isinstance(query, AskSlots):
             self._slots(query, answer, sent, now)
+        elif isinstance(query, AskInbox):
+            self._inboxes(query, answer, now)
+        elif isinstance(query, ShowMemory):
+            self.showing.shown(query, answer)
+        elif isinstance(query, ForgetNotes):
+            self.showing.forgotten(query)
 
     def _tasks(self, query: AskTasks, answer: Sequence[Any], now: Instant) -> None:
         take = self._takers.get(query.purpose)
@@ -320,7 +363,17 @@ class Core:
             for document_id in query.ids:
                 self.commits.read(Heartbeat, document_id, found.get(document_id), now)
         else:
-            self.watching.found(query, answer, sent=sent, now=now)
+            beats = [stored for stored in answer if isinstance(stored.record, Heartbeat)]
+            self.watching.found(query, beats, sent=sent, now=now)
+            if query.inbox is not None:
+                self.inbox.read(next((one for one in answer if isinstance(one.record, Note)), None), now)
+
+    def _inboxes(self, query: AskInbox, answer: Sequence[Any], now: Instant) -> None:
+        found = {stored.record.name: stored for stored in answer}
+        for name in query.names:
+            # A change that waits for this very document decides from it; otherwise it is news.
+            self.commits.read(Note, inbox_id(name), found.get(name), now)
+            self.inbox.read(found.get(name), now)
 
     def _slots(self, query: AskSlots, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
         if query.types is None:
@@ -340,20 +393,9 @@ class Core:
             LOG.warning(
                 "The store did not answer a question%s: %s", and_more(kept), error, extra={"action": "query_failed"}
             )
-        if isinstance(query, AskDue):
-            self.discovery.failed(error)
-        elif isinstance(query, AskOwned):
-            self.recovery.failed()
-        elif isinstance(query, AskWaiting):
-            self.waiting.failed(query, now)
-        elif isinstance(query, AskEnded):
-            self.repairs.failed(now)
-        elif isinstance(query, AskTasks):
-            self._tasks_unread(query, now)
-        elif isinstance(query, AskSlots) and query.types is not None:
-            self.commits.unread(Slot, query.types, now)
-        elif isinstance(query, AskHeartbeats) and query.ids is not None and query.purpose == "settle":
-            self.commits.unread(Heartbeat, query.ids, now)
+        failed = self._failed.get(type(query))
+        if failed is not None:
+            failed(query, error, now)
 
     def _tasks_unread(self, query: AskTasks, now: Instant) -> None:
         if query.purpose == DEPENDENTS:
@@ -390,11 +432,16 @@ class Core:
             self.board.commands.extend(self.commits.flush(now))
             # Behind the claims and the ends.
             self.board.commands.extend(self.board.outbox.flush(now, hurry=self.board.stopping))
-            self.leaving.advance(now, calling=self.waiting.calling)
-        self.stopping.finish(now, calling=self.store_bound and self.waiting.calling)
+            self.leaving.advance(now, calling=self._calling)
+        self.stopping.finish(now, calling=self.store_bound and self._calling)
         self.board.flush_counts()
         commands, self.board.commands = self.board.commands, []
         return commands
+
+    @property
+    def _calling(self) -> bool:
+        # A list that is still being written would stay behind.
+        return self.waiting.calling or self.showing.calling
 
     def _local_room(self, pool: Pool, now: Instant) -> int:
         # Claims ahead do not count: a backlog of stored tasks must not starve the others.
@@ -436,7 +483,7 @@ class Core:
             ids = self.commits.to_read(kind)
             if ids:
                 self._ask(question(ids))
-        self._ask(*self.waiting.ask(now))
+        self._ask(*self.waiting.ask(now), self.inbox.ask(now), *self.showing.ask(now))
         if self.leaving.begun:
             return
         self._ask(self.hints.ask(), self.discovery.ask(now), *self.recovery.ask(now))
@@ -483,7 +530,8 @@ class Core:
             self.discovery.next_at(), self.recovery.next_at(),
             self.lanes.next_at(now, lambda pool: self._local_room(pool, now)), self.waiting.next_at(),
             self.locals.dependents.next_at(), self.everywhere.next_at(now), self.records.next_at(),
-            self.watching.next_at(), self.clock.next_at(),
+            self.watching.next_at(), self.clock.next_at(), self.inbox.next_at(),
+            self.showing.next_at(now),
         ]  # fmt: skip
         for pool in Pool:
             due = self.board.timeline.next_at(pool)

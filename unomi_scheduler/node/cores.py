@@ -21,12 +21,15 @@ from .messages import (
     Committed,
     Event,
     ExecutorsChanged,
+    ExecutorSet,
     Flush,
     Flushed,
     LeaveStore,
     Left,
     LeftBehind,
     Nudged,
+    Obey,
+    Obeyed,
     Offered,
     Rejoined,
     ScheduledBefore,
@@ -101,9 +104,9 @@ class Cores:
     def _concerned(self, event: Event) -> list[Core]:
         if isinstance(event, LeaveStore):
             return [core for core in self.former.values() if not core.leaving.begun]
-        if isinstance(event, StopRequested | ExecutorsChanged):
+        if isinstance(event, StopRequested | ExecutorsChanged | ExecutorSet):
             return [*self.former.values(), self.current]
-        if isinstance(event, Committed | Flushed | Answered | Rejoined | Offered | ScheduledBefore | Nudged):
+        if isinstance(event, Committed | Flushed | Answered | Rejoined | Offered | ScheduledBefore | Nudged | Obeyed):
             core = self.of(event.binding)
             return [] if core is None or event.binding == UNBOUND else [core]
         if isinstance(event, RunEnded | RunReported):
@@ -137,7 +140,7 @@ class Cores:
         commands: list[Command] = []
         for binding, core in (*self.former.items(), (self.binding, self.current)):
             for command in core.advance(now):
-                if isinstance(command, Batch | Flush | Ask | Tell | LeftBehind | Left):
+                if isinstance(command, Batch | Flush | Ask | Tell | Obey | LeftBehind | Left):
                     commands.append(replace(command, binding=binding))
                 elif isinstance(command, Stopped):
                     self._core_stopped(core, binding, command)

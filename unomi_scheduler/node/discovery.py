@@ -69,11 +69,21 @@ class Discovery:
         return known
 
     def _able(self, task_type: str) -> bool:
-        return self.board.options.executor_node and task_type in self.board.executors
+        return self.board.executor_node and task_type in self.board.executors
+
+    def set_executor_node(self) -> None:
+        """
+        Go by what the node is from now on: let go of what it does not run any more, or look for what it runs now.
+        """
+        self.members.changed = True
+        for stored in self.board.timeline.tasks():
+            if not self._takes(stored.record):
+                self.board.timeline.forget(stored.record.id)
+        self.hurry()
 
     def _takes(self, task: Task) -> bool:
         # A node that is no executor node runs what is for all nodes, and nothing else.
-        able = self.board.options.executor_node or task.run_on_all_nodes
+        able = self.board.executor_node or task.run_on_all_nodes
         return able and task.task_type in self.board.executors
 
     def mine(self, task: Task) -> bool:
@@ -187,7 +197,7 @@ class Discovery:
         options = self.board.options
         groups: dict[frozenset[int], set[str]] = {}
         # What is for all nodes needs no share: its definition comes with each search, its records name their node.
-        nothing_else = not options.executor_node
+        nothing_else = not self.board.executor_node
         for task_type in () if nothing_else else step.types:
             share = share_of(options.node_id, self.candidates(task_type))
             groups.setdefault(share, set()).add(task_type)

@@ -12,6 +12,8 @@ from typing import Any
 from ..clock import Clock
 from ..errors import SchedulerError, StoreUnavailable
 from ..ports import Outcome, Records, Result, TaskQuery, TaskStore
+from ..rules.orders import INBOX
+from ..stores import memory_notes
 from ..stores.homes import wherever
 from . import messages as m
 from .dependents import PURPOSE as MEMORY
@@ -132,11 +134,25 @@ def _ended(store: TaskStore, query: m.AskEnded) -> Any:
     return store.find_ended(query.query)
 
 
+def _heartbeats(store: TaskStore, query: m.AskHeartbeats) -> Any:
+    if query.inbox is None or query.ids is None:
+        return store.heartbeats(query.ids)
+    return store.watched(query.ids, [(INBOX, query.inbox)])
+
+
+def _forget(store: TaskStore, query: m.ForgetNotes) -> Any:
+    memory_notes.forget(store, query.name)
+    return ()
+
+
 QUESTIONS: dict[type, Callable[[TaskStore, Any], Any]] = {
     m.AskDue: lambda store, query: store.find_due(query.query),
     m.AskOwned: _owned,
     m.AskTasks: _tasks,
-    m.AskHeartbeats: lambda store, query: store.heartbeats(query.ids),
+    m.AskHeartbeats: _heartbeats,
+    m.ShowMemory: lambda store, query: memory_notes.show(store, query.name, query.tasks, query.known),
+    m.ForgetNotes: _forget,
+    m.AskInbox: lambda store, query: store.notes(INBOX, query.names),
     m.AskSlots: _slots,
     m.AskUnplaced: lambda store, query: store.find_unplaced(limit=query.limit),
     m.AskWaiting: _waiting,

@@ -124,7 +124,7 @@ class Locals:
     def _runs_here(self, task: Task) -> bool:
         # The same program schedules its memory tasks on every node; those that name other nodes rest here.
         options = self.board.options
-        may = options.executor_node or task.run_on_all_nodes
+        may = self.board.executor_node or task.run_on_all_nodes
         return may and targets(task, node_id=options.node_id, tags=options.tags)
 
     def fired(self, task_id: str) -> None:

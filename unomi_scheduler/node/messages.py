@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from ..clock import Instant
 from ..errors import SchedulerError
-from ..model import Heartbeat, HistoryRow, Page, Slot, Stored, Task
+from ..model import Heartbeat, HistoryRow, JsonObject, Note, Page, Slot, Stored, Task
 from ..ports import DueQuery, EndedQuery, Found, Outcome, OwnedQuery, Write
+from ..rules.orders import Order
 from .nudging import Hint
 from .runs import ExecutorInfo, ReportRefused, ReportStored, RunEnded, RunReported, StartRun, TellRun
 
@@ -50,11 +51,44 @@ class AskTasks:
 @dataclass(frozen=True, slots=True)
 class AskHeartbeats:
     """
-    Read heartbeats by document id, or search for all with None.
+    Read heartbeats by document id, or search for all with None; and in the same request the inbox of this name, if one
+    is given.
     """
 
     ids: tuple[str, ...] | None = None
     purpose: str = "watch"
+    inbox: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskInbox:
+    """
+    Read inboxes by name.
+    """
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowMemory:
+    """
+    Write down these memory tasks for the others, in the notes of this heartbeat; the answer is the notes as they stand.
+
+    `known` are those notes as they stood; None means that they have to be read.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    known: tuple[Stored[Note], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetNotes:
+    """
+    Remove the notes of this heartbeat, which is over; the answer is empty.
+    """
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +151,9 @@ Query = (
     | AskOwned
     | AskTasks
     | AskHeartbeats
+    | AskInbox
+    | ShowMemory
+    | ForgetNotes
     | AskSlots
     | AskUnplaced
     | AskWaiting
@@ -124,7 +161,7 @@ Query = (
     | AskEnded
     | AskClock
 )
-Answer = Found | Page | Sequence[Stored[Task] | Stored[Heartbeat] | Stored[Slot] | object | None] | int
+Answer = Found | Page | Sequence[Stored[Task] | Stored[Heartbeat] | Stored[Slot] | Stored[Note] | object | None] | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +228,16 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class Obey:
+    """
+    Command: do what this order says; `Obeyed` follows. The orders of a node are done one after the other.
+    """
+
+    order: Order
+    binding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LeftBehind:
     """
     Command: the time for leaving a store is over; `claims` are of bodies that have not returned. They keep its
@@ -234,6 +281,7 @@ Command = (
     | ReportRefused
     | SetTimer
     | Recall
+    | Obey
     | LeftBehind
     | Left
     | Stopped
@@ -367,6 +415,26 @@ class LeaveStore:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutorSet:
+    """
+    Event: the node runs tasks from now on, or nothing but what is for all nodes.
+    """
+
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Obeyed:
+    """
+    Event: what became of an order.
+    """
+
+    order_id: str
+    outcome: JsonObject
+    binding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LookNow:
     """
     Event: look for crashed runs and due work at once.
@@ -397,6 +465,8 @@ Event = (
     | Rejoined
     | StoreBound
     | LeaveStore
+    | ExecutorSet
+    | Obeyed
     | LookNow
     | StopRequested
     | RunEnded

@@ -4,7 +4,7 @@ Recovery and self-audit: runs that nobody executes any more, of dead nodes (P11)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..clock import Instant
 from ..model import Heartbeat, Slot, Stored, Task, TaskStatus
@@ -32,6 +32,8 @@ class Recovery:
         self.members = members
         self.running = running
         self.repairs = repairs
+        self.forget: Callable[[str], object] = lambda _: None
+        """Removes the notes of a dead incarnation, given its heartbeat's id."""
         self._asked = False
         self._after: str | None = None
         self._began: int | None = None
@@ -188,6 +190,7 @@ class Recovery:
                 continue
             # Nothing of it can end any more; what it ended may still lack its rows.
             if self.repairs.repaired(stored.record, now):
+                self.forget(stored.record.id)
                 self.board.commits.submit(Bury(self.members, stored))
         self._buriable = frozenset()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -16,8 +17,9 @@ from threading import Lock, Thread
 
 from ..clock import Clock, Instant
 from ..metrics import Metrics
-from ..model import Heartbeat, Stored, Task
+from ..model import Heartbeat, JsonObject, Stored, Task
 from ..ports import TaskStore
+from ..rules.orders import Order
 from . import messages as m
 from .binding import Binding, Ties
 from .bindings import Bindings
@@ -44,6 +46,8 @@ MOST_EVENTS = 2_000
 class Node:
     """
     One node: started once, stopped once. Without a store it runs memory tasks only.
+
+    `obey` does what an order of another process says and returns its outcome; one at a time, in a thread of its own.
     """
 
     def __init__(
@@ -55,8 +59,12 @@ class Node:
         clock: Clock,
         metrics: Metrics,
         parts: Parts = PARTS,
+        obey: Callable[[Order], JsonObject] | None = None,
     ) -> None:
         self.options = options
+        self._obey = obey
+        self._obeying: ThreadPoolExecutor | None = None
+        self._shown_executor = options.executor_node
         self._registry = registry
         self._clock = clock
         self._rng = Random(os.urandom(16))
@@ -220,6 +228,8 @@ class Node:
         self._workers.stop(0)
         self._timers.stop()
         self._nudger.close()
+        if self._obeying is not None:
+            self._obeying.shutdown(wait=False, cancel_futures=True)
         self._bindings.close(stopped.unsettled)
         self._stopped.set()
 
@@ -277,6 +287,19 @@ class Node:
         for task in self.memory.all():
             successor.memory_put(task)
         self._offers.pass_on(successor._offers)
+
+    @property
+    def executor_node(self) -> bool:
+        """
+        Whether this node runs tasks; otherwise it runs what is for all nodes, and nothing else.
+        """
+        return self._cores.current.board.executor_node
+
+    def set_executor_node(self, *, enabled: bool) -> None:
+        """
+        Run tasks from now on, or not, until the node restarts.
+        """
+        self._inbox.put(m.ExecutorSet(enabled))
 
     def recover(self) -> None:
         """
@@ -395,6 +418,7 @@ class Node:
         return replace(
             beat,
             started_at=self._started_at,
+            executor_node=self.executor_node,
             address=self._address,
             # Nobody must count on a node for what it will not claim.
             task_types=tuple(sorted(self._registry.types()))[:200] if binding.active else (),
@@ -434,6 +458,9 @@ class Node:
         for command in self._cores.advance(now):
             self._guarded(self._do, command)
         self._show_busy(now)
+        if self._shown_executor is not self.executor_node:
+            self._shown_executor = self.executor_node
+            self._bindings.beat_now()
 
     def _guarded(self, step: Callable[..., object], *arguments: object) -> None:
         try:
@@ -468,16 +495,36 @@ class Node:
             case m.Batch() | m.Flush() | m.Ask() | m.LeftBehind() | m.Left():
                 self._bindings.do(command)
             case m.Tell():
-                binding = self._bindings.of(command.binding)
-                if binding is not None:
-                    self._nudger.tell(command.tasks, binding.store)
+                self._tell(command)
             case TellRun():
                 self._workers.tell(command.claim_id, command.signal)
             case ReportStored() | ReportRefused():
                 self._workers.answer(command)
             case m.SetTimer():
                 self._timers.set(command.task_id, command.at)
+            case m.Obey():
+                self._take_order(command)
             case m.Recall():
                 self._workers.recall(memory=command.memory)
             case m.Stopped():
                 self._finish(command)
+
+    def _tell(self, command: m.Tell) -> None:
+        binding = self._bindings.of(command.binding)
+        if binding is not None:
+            self._nudger.tell(command.tasks, binding.store)
+
+    def _take_order(self, command: m.Obey) -> None:
+        if self._obeying is None:
+            self._obeying = ThreadPoolExecutor(1, "unomi-orders")
+        self._obeying.submit(lambda: self._inbox.put(self._obeyed(command)))
+
+    def _obeyed(self, command: m.Obey) -> m.Obeyed:
+        order = command.order
+        try:
+            outcome = self._obey(order) if self._obey is not None else {"message": "this node takes no orders"}
+        except Exception as error:
+            # Whoever gave the order waits for an outcome.
+            LOG.exception("An order failed: %s", order.action, extra={"action": "order_failed"})
+            outcome = {"message": repr(error)}
+        return m.Obeyed(order.id, outcome, command.binding)

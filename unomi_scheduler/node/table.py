@@ -21,6 +21,11 @@ class MemoryTable:
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
         self._lock = Lock()
+        self.revision = 0
+        """Higher after every change."""
+
+    def __len__(self) -> int:
+        return len(self._tasks)
 
     def put(self, task: Task) -> None:
         """
@@ -33,6 +38,7 @@ class MemoryTable:
             if task.id in self._tasks:
                 raise Conflict(f"A memory task with the id {task.id} exists already")
             self._tasks[task.id] = task
+            self.revision += 1
 
     def get(self, task_id: str) -> Task | None:
         """
@@ -58,8 +64,11 @@ class MemoryTable:
         with self._lock:
             if task_id not in self._tasks:
                 raise TaskNotFound(task_id)
-            changed = rule(self._tasks[task_id])
-            self._tasks[task_id] = changed
+            before = self._tasks[task_id]
+            changed = rule(before)
+            if changed is not before:
+                self._tasks[task_id] = changed
+                self.revision += 1
             return changed
 
     def try_change(self, task_id: str, rule: Callable[[Task], Task]) -> Task | None:
@@ -80,6 +89,7 @@ class MemoryTable:
             if task is None or not task.delete_requested or owned(task):
                 return False
             del self._tasks[task_id]
+            self.revision += 1
             return True
 
     def purge(self, *, before: int, cancelled: bool) -> int:
@@ -95,4 +105,5 @@ class MemoryTable:
             gone = [task.id for task in tasks if task.id not in wanted and goes(task, before=before)]
             for task_id in gone:
                 del self._tasks[task_id]
+            self.revision += bool(gone)
         return len(gone)

@@ -126,6 +126,12 @@ class Timeline:
             _decrease(self._sizes, entry.queue)
             _decrease(self._types, (entry.queue, entry.stored.record.task_type))
 
+    def tasks(self) -> list[Stored[Task]]:
+        """
+        Return the tasks of all entries.
+        """
+        return [entry.stored for entry in self._entries.values()]
+
     def due(self, queue: Hashable, now: int, *, most: int) -> Iterator[Entry]:
         """
         Take off and yield up to `most` entries of a queue that are due, the earliest first.

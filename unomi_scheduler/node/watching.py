@@ -81,7 +81,7 @@ class Watching:
         self._read_next = now.boot + self.board.options.lease_millis // 3
         mine = f"{self.board.options.node_id}:{self.board.incarnation}"
         wanted = tuple(sorted((self._known | set(self.members.peer_ids())) - {mine}))
-        return [AskHeartbeats(wanted)] if wanted else []
+        return [AskHeartbeats(wanted, inbox=mine)]
 
     def found(self, query: AskHeartbeats, answer: Sequence[Stored[Heartbeat]], *, sent: Instant, now: Instant) -> None:
         """

@@ -20,7 +20,8 @@ class View:
     """
     What is known around a task when it is explained. `nodes` are not declared dead; `slot` is that of its type;
     `dependencies` are those it waits for, None where there is no such task, left out where the document is in
-    quarantine; `runs` is what each node made of an all-nodes task; `now` is the store's clock.
+    quarantine; `runs` is what each node made of an all-nodes task; `now` is the store's clock. `elsewhere`: all of this
+    is of another process, whose memory the task is in.
     """
 
     now: int
@@ -34,6 +35,7 @@ class View:
     dependencies: Mapping[str, Task | None] = field(default_factory=dict)
     max_clock_offset: int = 1_000
     runs: Mapping[str, NodeRun] = field(default_factory=dict)
+    elsewhere: bool = False
 
 
 def explain(task: Task, view: View) -> tuple[str, ...]:
@@ -108,12 +110,14 @@ def _due(task: Task, view: View) -> Iterator[str]:
 
 
 def _here(task: Task, view: View) -> Iterator[str]:
+    whose = f"node {view.node_id}" if view.elsewhere else "the node of this process"
+    where = f"on {whose}" if view.elsewhere else "in this process"
     if not view.running:
-        yield "a memory task, and the node of this process is not started"
+        yield f"a memory task, and {whose} is not started"
     elif not view.executor_node and not task.run_on_all_nodes:
-        yield "a memory task, and the node of this process runs no tasks (executor_node is false)"
+        yield f"a memory task, and {whose} runs no tasks (executor_node is false)"
     elif task.task_type not in view.local_types:
-        yield f"a memory task, and no executor for type {task.task_type} is registered in this process"
+        yield f"a memory task, and no executor for type {task.task_type} is registered {where}"
     elif not targets(task, node_id=view.node_id, tags=view.tags):
         yield f"a memory task that names other nodes ({', '.join((*task.on_nodes, *task.on_tags))})"
 

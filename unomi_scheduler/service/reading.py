@@ -5,7 +5,7 @@ Reading: what users see of tasks, nodes and metrics.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from ..ports import LIST_CAP, Records, StoreReport, TaskQuery, TaskStore
 from ..rules.dependencies import awaited
 from ..stores.homes import find, wherever
 from ..stores.reading import told
+from .elsewhere import Elsewhere
 from .everywhere import NodeRun, as_shown, node_runs, own_run, read_records
 from .explaining import View, explain
 from .history import page_of_history
@@ -37,6 +38,7 @@ class Reading:
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
+        self._elsewhere = Elsewhere(wiring)
 
     @property
     def node_id(self) -> str:
@@ -48,9 +50,9 @@ class Reading:
     @property
     def executor_node(self) -> bool:
         """
-        Whether this node runs tasks; one that does not still manages them.
+        Whether this node runs tasks; one that does not still manages them. See `set_executor_node`.
         """
-        return self._wiring.settings.executor_node
+        return self._wiring.node.executor_node
 
     @property
     def clock_trusted(self) -> bool:
@@ -66,13 +68,24 @@ class Reading:
         Return a task: a memory task of this process, or a stored one as the store has it now. One that is due and waits
         for the run of another of its type alone says so in `waiting_for_task_type`; so it is in the lists, too.
 
+        Failing those, a memory task of another node, as that node showed it at most some seconds ago;
+        `executing_node_id` is the node.
+
         Raises:
             TaskNotFound: no task has this id.
             InvalidTask: the document is no task.
         """
-        memory = self._wiring.node.memory_get(task_id)
-        (task,) = self._shown([memory if memory is not None else self._stored(task_id)])
-        return task
+        near = self._wiring.node.memory_get(task_id)
+        task = near if near is not None else self._stored_or_far(task_id)
+        elsewhere = near is None and not task.persistent
+        (shown,) = self._shown([task], far={id(task)} if elsewhere else ())
+        return shown
+
+    def _far(self, task_id: str) -> Task:
+        found = self._elsewhere.find(task_id)
+        if not found:
+            raise TaskNotFound(task_id)
+        return found[0]
 
     def get_memory_tasks(self) -> list[Task]:
         """
@@ -110,7 +123,10 @@ class Reading:
         records: bool = False,
     ) -> Page:
         """
-        Return one page of the tasks that match, memory tasks and stored ones as one list.
+        Return one page of the tasks that match, stored ones and memory tasks as one list.
+
+        The memory tasks of other nodes are as those showed them at most some seconds ago; `executing_node_id` is the
+        node. Of a node with more than 2,000 they are only counted, in the total.
 
         Args:
             limit: -1 means all, up to 10,000.
@@ -122,21 +138,24 @@ class Reading:
         """
         query = query_of(status=status, task_type=task_type, offset=offset, limit=limit, sort_by=sort_by)
         query = replace(query, records=Records.SHOWN if records else Records.HIDDEN)
-        page = list_tasks(query, memory=self._wiring.node.memory_tasks(), store=self._wiring.store())
-        return replace(page, list=tuple(self._shown(page.list)))
+        store, far = self._wiring.store(), self._elsewhere.tasks()
+        page = list_tasks(query, memory=[*self._wiring.node.memory_tasks(), *far], store=store)
+        total = page.total_size + self._elsewhere.uncounted(query)
+        return replace(page, list=tuple(self._shown(page.list, far={id(task) for task in far})), total_size=total)
 
     def node_runs(self, task_id: str) -> Mapping[str, NodeRun]:
         """
-        Return what each node made of an all-nodes task, by node id; of a memory task, what this process did.
+        Return what each node made of an all-nodes task, by node id; of a memory task, what its process did.
 
         Raises:
             TaskNotFound: no task has this id.
             InvalidTask: it does not run on all nodes.
         """
         memory = self._wiring.node.memory_get(task_id)
-        task = memory if memory is not None else self._stored(task_id)
-        if memory is not None and task.run_on_all_nodes:
-            return {self.node_id: own_run(task, node_id=self.node_id, alive=self._wiring.node.running)}
+        task = memory if memory is not None else self._stored_or_far(task_id)
+        if not task.persistent and task.run_on_all_nodes:
+            node_id = self.node_id if memory is not None else task.executing_node_id or ""
+            return {node_id: own_run(task, node_id=node_id, alive=memory is None or self._wiring.node.running)}
         if not task.everywhere:
             raise InvalidTask(f"Task {task_id} does not run on all nodes; only such a task has a run for each")
         return self._node_runs(task)
@@ -171,7 +190,7 @@ class Reading:
         documents = [] if task is None else [task, *(self._records(task, self.nodes()) if task.everywhere else ())]
         page = page_of_history(store, task.id if task else task_id, documents, offset=offset, limit=limit)
         if found is None and not page.total_size:
-            raise TaskNotFound(task_id)
+            return page_of_history(None, task_id, [self._far(task_id)], offset=offset, limit=limit)
         return page
 
     def _record(self, store: TaskStore, task_id: str) -> Task | Malformed | None:
@@ -192,13 +211,29 @@ class Reading:
             store = self._wiring.store()
             if store is None:
                 raise TaskNotFound(task_id)
-            record = find(store, task_id).record
+            record = self._record(store, task_id)
+            if record is None:
+                return self._explain_far(self._far(task_id))
             if isinstance(record, Misplaced):
                 return (f"the document {record.id} is not looked at yet: {record.reason}",)
             if not isinstance(record, Task):
                 return (f"in quarantine, no node looks at it: {record.reason}",)
             task = record
         return explain(task, self._view(task))
+
+    def _explain_far(self, task: Task) -> tuple[str, ...]:
+        beat = self._elsewhere.node(task.executing_node_id or "")
+        view = View(
+            now=self._now(),
+            node_id=beat.node_id,
+            tags=beat.tags,
+            running=True,
+            executor_node=beat.executor_node,
+            nodes=[beat],
+            local_types=frozenset(beat.task_types),
+            elsewhere=True,
+        )
+        return f"in the memory of node {beat.node_id}, which alone runs it", *explain(task, view)
 
     def nodes(self) -> list[Heartbeat]:
         """
@@ -315,6 +350,12 @@ class Reading:
             )
         return store.check()
 
+    def _stored_or_far(self, task_id: str) -> Task:
+        try:
+            return self._stored(task_id)
+        except TaskNotFound:
+            return self._far(task_id)
+
     def _stored(self, task_id: str) -> Task:
         store = self._wiring.store()
         if store is None:
@@ -326,10 +367,12 @@ class Reading:
             raise InvalidTask(f"Task {task_id} is in quarantine: {record.reason}")
         return record
 
-    def _shown(self, tasks: Sequence[Task]) -> list[Task]:
+    def _shown(self, tasks: Sequence[Task], *, far: Collection[int] = ()) -> list[Task]:
+        # What the tasks of other nodes wait for is in their memory.
         wiring, now = self._wiring, self._now()
-        tasks = [as_shown(task, now=now) for task in tasks]
-        return with_waits(tasks, memory=wiring.node.memory_tasks(), store=wiring.store(), now=now)
+        near = [as_shown(task, now=now) for task in tasks if id(task) not in far]
+        waits = iter(with_waits(near, memory=wiring.node.memory_tasks(), store=wiring.store(), now=now))
+        return [as_shown(task, now=now) if id(task) in far else next(waits) for task in tasks]
 
     def _now(self) -> int:
         return self._wiring.clock.now().wall

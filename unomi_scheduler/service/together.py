@@ -15,8 +15,9 @@ from ..rules import requests
 from ..rules.purging import owned
 from ..stores.homes import wherever
 from . import batching, edits
-from .changing import Changing, edited_task, gone, resumed_task
+from .changing import edited_task, gone, resumed_task
 from .edits import Rule
+from .steering import Steering
 
 Became = bool | SchedulerError
 """What became of a task: whether it was changed, or what went wrong."""
@@ -43,7 +44,7 @@ _METRICS = {
 }
 
 
-class Together(Changing):
+class Together(Steering):
     """
     The part of a scheduler that changes stored tasks by the batch.
     """

@@ -15,10 +15,12 @@ from ..clock import Clock, SystemClock
 from ..config import Settings
 from ..errors import ConfigurationError
 from ..metrics import Metrics
+from ..model import JsonObject
 from ..node.options import NodeOptions
 from ..node.registry import Registry
 from ..node.shell import Node
 from ..ports import TaskStore
+from ..rules.orders import Order
 from ..stores.measured import MeasuredStore, measured
 from ..stores.opening import open_store
 from ..stores.options import ElasticsearchOptions
@@ -55,6 +57,8 @@ class Wiring:
         self._name: NodeName | None = None
         self._node: Node | None = None
         self._advertised: str | None = None
+        self.obey: Callable[[Order], JsonObject] = lambda _: {"message": "this process takes no orders"}
+        """Does what an order of another process says, and returns its outcome."""
 
     @property
     def node(self) -> Node:
@@ -213,6 +217,7 @@ class Wiring:
             registry=self.registry,
             clock=self.clock,
             metrics=self.metrics,
+            obey=self.obey,
         )
         node.advertise(self._advertised)
         return node

@@ -148,6 +148,13 @@ class MemoryStore:
         ids = None if names is None else [f"{kind}:{name}" for name in names]
         return [one for one in read_notes(self._others(Kind.NOTES, ids)) if one.record.kind == kind]
 
+    def watched(
+        self, heartbeats: Sequence[str], notes: Sequence[tuple[str, str]]
+    ) -> list[Stored[Heartbeat] | Stored[Note]]:
+        ids = [f"{kind}:{name}" for kind, name in notes]
+        found = read_notes(self._others(Kind.NOTES, ids)) if ids else []
+        return [*(self.heartbeats(heartbeats) if heartbeats else ()), *found]
+
     def find_due(self, query: DueQuery) -> Found:
         with self._data.lock:
             rows = self._visible().due(query)

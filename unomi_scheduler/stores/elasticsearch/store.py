@@ -164,6 +164,24 @@ class ElasticsearchStore:
         found = self._few(Kind.NOTE, ids, queries.notes(kind), answers.stored_note)
         return sorted(found, key=lambda one: one.record.name) if ids is None else found
 
+    def watched(
+        self, heartbeats: Sequence[str], notes: Sequence[tuple[str, str]]
+    ) -> list[Stored[Heartbeat] | Stored[Note]]:
+        wanted = [(Kind.NODE, one) for one in heartbeats] + [(Kind.NOTE, f"{kind}:{name}") for kind, name in notes]
+        if not wanted:
+            return []
+        body = {"docs": [{"_index": self._indices.alias(kind), "_id": one} for kind, one in wanted]}
+        found: list[Stored[Heartbeat] | Stored[Note]] = []
+        documents = self._connection.read("POST", "/_mget", body)["docs"]
+        for (kind, _), document in zip(wanted, documents, strict=True):
+            if "error" in document:
+                raise answers.read_error(document)
+            read = answers.stored_heartbeat if kind is Kind.NODE else answers.stored_note
+            one = read(document) if document["found"] else None
+            if one is not None:
+                found.append(one)
+        return found
+
     def _few(
         self, kind: Kind, ids: Sequence[str] | None, search: Any, read: Callable[[Any], Stored[R] | None]
     ) -> list[Stored[R]]:

@@ -48,6 +48,7 @@ class MemoryBench(Bench):
         super().__init__()
         self.timers: dict[str, int] = {}
         self.core.board.options = replace(self.core.board.options, **options)
+        self.core.board.executor_node = self.core.board.options.executor_node
         self.post(m.ExecutorsChanged({name: ExecutorInfo(task_type=name, pool=Pool.TASKS) for name in _TYPES}))
         self.settle()
 

@@ -88,6 +88,14 @@ class Machine:
         self._join()
         self._watch()
 
+    @property
+    def inbox(self) -> str | None:
+        """
+        The name of the inbox of the incarnation in office, if there is one.
+        """
+        seat = self.seats.get(self._numbers)
+        return None if seat is None else f"{self.node_id}:{seat.lease.incarnation}"
+
     def all_cores(self) -> Iterator[Core]:
         """
         Return the core in office and those that wait for a body.
@@ -216,6 +224,10 @@ class Machine:
             self.later(self.rng.choice((0, 0, 1, 30)), lambda: self._start(ticket))
         elif isinstance(command, TellRun):
             self._tell(command.claim_id)
+        elif isinstance(command, m.Obey):
+            self.world.obeyed[command.order.id] += 1
+            done = m.Obeyed(command.order.id, {"changed": True}, command.binding)
+            self.later(self.rng.randrange(300), lambda: self.post(done))
 
     def _flush(self, flush: m.Flush) -> None:
         self.world.carry(

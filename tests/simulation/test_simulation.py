@@ -13,20 +13,24 @@ from tests.factories import make_task
 from tests.simulation.nodes import LEASE, Machine
 from tests.simulation.world import EPOCH, Faults, World
 from unomi_scheduler.errors import InvalidTransition, StoreRefused
-from unomi_scheduler.model import DependencyPolicy, Slot, Stored, Task, TaskStatus, TimeUnit, evolve
+from unomi_scheduler.model import DependencyPolicy, Note, Slot, Stored, Task, TaskStatus, TimeUnit, evolve
+from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.commits import Commits, replace_write
 from unomi_scheduler.node.core import Core
 from unomi_scheduler.node.deaths import Declare
 from unomi_scheduler.node.exclusive import FreeSlot, TakeSlot
+from unomi_scheduler.node.inbox import Take
 from unomi_scheduler.node.outbox import Outbox
 from unomi_scheduler.node.recovery import Recovery
 from unomi_scheduler.node.repairs import Repairs
 from unomi_scheduler.node.settling import Claim
 from unomi_scheduler.ports import Action, HistoryQuery, Outcome, Result, Write
+from unomi_scheduler.rules import orders as inbox
 from unomi_scheduler.rules import requests
 from unomi_scheduler.rules.claims import Standing
 from unomi_scheduler.rules.everywhere import Advice, Care, record_id
 from unomi_scheduler.rules.history import rows_of
+from unomi_scheduler.rules.orders import EXECUTOR, Order
 
 SEEDS = 30
 MOST_SEEDS = 60
@@ -100,10 +104,16 @@ def _everyone() -> Task:
 
 class Story:
     """
-    One seed: three machines, a storm of faults, then calm; with `everyone` a task for all nodes is the users' sport.
+    One seed: three machines, a storm of faults, then calm; with `everyone` a task for all nodes is the users' sport,
+    with `orders` they order the machines about.
     """
 
-    def __init__(self, seed: int, faults: Faults | None = None, *, everyone: bool = False) -> None:
+    def __init__(
+        self, seed: int, faults: Faults | None = None, *, everyone: bool = False, orders: bool = False
+    ) -> None:
+        self._orders = orders
+        self._withdrawn: set[str] = set()
+        self._ordered = 0
         self._records = [record_id(EVERYONE, f"node-{n}") for n in range(3)] if everyone else []
         self._tasks = _tasks()[::4] if everyone else _tasks()
         self._ids = [EVERYONE, *self._records] if everyone else [task.id for task in self._tasks]
@@ -124,7 +134,8 @@ class Story:
         while moment < STORM:
             moment += self.rng.randrange(200, 4_000)
             self.world.run_until(moment)
-            self.rng.choice((self._pause, self._kill, self._user, self._user, self._rebind))()
+            wishes = (self._order, self._order, self._withdraw) if self._orders else ()
+            self.rng.choice((self._pause, self._kill, self._user, self._user, self._rebind, *wishes))()
 
     def calm(self) -> None:
         """
@@ -133,6 +144,8 @@ class Story:
         self.world.faults = Faults(refused=0, lost=0, answer_lost=0, late=0, failed_read=0)
         for machine in self.machines:
             machine.paused_until = 0
+            if self._orders:
+                machine.post(m.ExecutorSet(enabled=True))
         self.world.run_until(self.world.now + CALM)
 
     def _pause(self) -> None:
@@ -148,6 +161,40 @@ class Story:
         self.world.counts["kills"] += 1
         # A new process under the old name starts only when the old one is known to be dead: here it is.
         self.machines[place] = Machine(self.world, victim.node_id)
+
+    def _order(self) -> None:
+        name = self.rng.choice(self.machines).inbox
+        if name is None:
+            return
+        self._ordered += 1
+        action = self.rng.choice((EXECUTOR, "any", "any"))
+        given = {"enabled": self.rng.random() < 0.7}
+        order = Order(id=f"order-{self._ordered}", action=action, arguments=given, by="user", at=EPOCH)
+        self._rewrite(name, lambda orders: inbox.added(orders, order) or orders)
+
+    def _withdraw(self) -> None:
+        # Of those that nobody has taken: for its writer it is as if it had never been.
+        for stored in self.world.store.notes(inbox.INBOX):
+            self._rewrite(stored.record.name, lambda orders: tuple(order for order in orders if not order.open))
+            self._withdrawn |= {order.id for order in inbox.orders_of(stored.record) if order.open}
+
+    def _rewrite(self, name: str, step: Callable[[tuple[Order, ...]], tuple[Order, ...]]) -> None:
+        stored = next(iter(self.world.store.notes(inbox.INBOX, [name])), None)
+        note = inbox.inbox(name, step(inbox.orders_of(stored.record if stored else None)))
+        write = Write(Action.CREATE, note) if stored is None else Write(Action.REPLACE, note, stored.version)
+        self.world.store.write([write])
+
+    def check_orders(self) -> None:
+        """
+        After the calm: none was obeyed twice or after it was withdrawn, and each live node has answered its own.
+        """
+        obeyed = self.world.obeyed
+        assert not [one for one, times in obeyed.items() if times > 1], "an order was obeyed twice"
+        assert not self._withdrawn & obeyed.keys(), "an order was obeyed that was withdrawn"
+        for machine in self.machines:
+            for stored in self.world.store.notes(inbox.INBOX, [machine.inbox or ""]):
+                left = [order.id for order in inbox.orders_of(stored.record) if order.outcome is None]
+                assert left == [], f"{machine.inbox} has not answered {left}"
 
     def _user(self) -> None:
         stored = self.world.store.tasks([self.rng.choice(self._ids)])[0]
@@ -224,8 +271,8 @@ class Story:
         return stored.record
 
 
-def _play(seed: int, *, everyone: bool = False) -> Story:
-    story = Story(seed, everyone=everyone)
+def _play(seed: int, *, everyone: bool = False, orders: bool = False) -> Story:
+    story = Story(seed, everyone=everyone, orders=orders)
     story.storm()
     story.calm()
     story.check_settled()
@@ -255,6 +302,45 @@ def test_a_task_for_all_nodes_keeps_its_pace_through_the_storm(seed: int) -> Non
     story = _play(seed, everyone=True)
 
     assert story.world.checks.claims > 50
+
+
+def _play_orders(seeds: Iterable[int]) -> None:
+    for seed in seeds:
+        _play(seed, orders=True).check_orders()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 3))
+def test_orders_are_obeyed_once_or_withdrawn_through_the_storm(seed: int) -> None:
+    """
+    And nodes that are told not to run tasks, and to run them again, lose none.
+    """
+    story = _play(seed, orders=True)
+    story.check_orders()
+
+    assert sum(story.world.obeyed.values()) > 0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("plant", ["they are obeyed before they are taken", "a lost answer means lost"])
+def test_a_fault_in_the_taking_of_orders_is_found(plant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    With a step left out, one of a few seeds breaks a promise.
+    """
+    if plant == "a lost answer means lost":
+        monkeypatch.setattr(Take, "applied", lambda *_: False)
+    else:
+        prepare = Take._take
+
+        def hasty(self: Take, stored: Any, now: Any) -> Any:
+            write = prepare(self, stored, now)
+            if write is not None and isinstance(write.record, Note):
+                self._inbox.taken(self._box, Stored(write.record, stored.version), now)
+            return write
+
+        monkeypatch.setattr(Take, "_take", hasty)
+
+    with pytest.raises(AssertionError, match=r"order was obeyed|has not answered"):
+        _play_orders(range(SEEDS))
 
 
 @pytest.mark.timeout(300)

@@ -62,6 +62,7 @@ class World:
         self.store = MemoryStore(self.clock, refresh_interval_ms=500, identity="world")
         self.checks = Checks()
         self.counts: Counter[str] = Counter()
+        self.obeyed: Counter[str] = Counter()
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
 

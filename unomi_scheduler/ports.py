@@ -321,7 +321,8 @@ class TaskStore(Protocol):
         self, heartbeats: Sequence[str], notes: Sequence[tuple[str, str]]
     ) -> list[Stored[Heartbeat] | Stored[Note]]:
         """
-        Read heartbeats by document id, and notes by kind and name, in one request: those that exist, realtime.
+        Read heartbeats by document id, and notes by kind and name, in one request: those that exist, realtime. A note
+        that cannot be read is left out: peers must be seen all the same.
         """
         ...
 

@@ -26,6 +26,8 @@ def test_an_inbox_holds_what_was_put_in() -> None:
     orders = (make_order(1), make_order(2, taken=True), make_order(3, taken=True, outcome={"changed": True}))
 
     assert orders == rules.orders_of(rules.inbox("node-a:first", orders))
+    odd = [{"id": 7}, {"id": "a", "action": "b", "arguments": None, "by": "c", "at": 1}, "text"]
+    assert rules.orders_of(Note(kind="inbox", name="a", body={"orders": odd})) == ()
     assert rules.orders_of(None) == rules.orders_of(Note(kind="inbox", name="a", body={"orders": 7})) == ()
 
 

@@ -203,8 +203,8 @@ class Binding:
                 LOG.exception("A store that was left could not be closed", extra={"action": "store_not_closed"})
 
     def _forget_notes(self, beat_id: str) -> None:
-        # Otherwise the peers do it, with the heartbeat's document.
-        if not self.settled:
+        # Otherwise the peers do it, with the heartbeat's document; without a lease the store may not answer.
+        if not self.settled or not self.holds(self._ties.clock.now().boot):
             return
         try:
             memory_notes.forget(self.store, beat_id)

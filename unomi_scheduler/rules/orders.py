@@ -59,9 +59,12 @@ def orders_of(note: Note | None) -> tuple[Order, ...]:
 
 def _order_of(document: Any) -> Order | None:
     try:
-        return Order(**document)
+        order = Order(**document)
     except TypeError:
         return None
+    texts = order.id, order.action, order.by
+    whole = all(type(one) is str for one in texts) and type(order.at) is int and type(order.arguments) is dict
+    return order if whole else None
 
 
 def inbox_id(name: str) -> str:

@@ -16,8 +16,8 @@ from ..stores.memory_notes import MEMORY, Shown, beat_of, lists_of
 from .obstacles import SILENT
 from .wiring import Wiring
 
-FRESH = 1_000
-"""Milliseconds that a look at the other nodes' lists serves."""
+FRESH, ANEW = 1_000, 200
+"""Milliseconds that a look at the other nodes' lists serves; and where a task was not found by it."""
 LEARNED = 4_000
 """Milliseconds for which what a node answered beats its list: until it has written that, and searches show it."""
 
@@ -43,7 +43,7 @@ class Elsewhere:
         Return the memory tasks of the other nodes, each with its node as `executing_node_id`.
 
         Args:
-            fresh: ask the store now.
+            fresh: ask the store, unless that was a moment ago.
         """
         now = self._wiring.clock.now().boot
         listed = {
@@ -125,7 +125,7 @@ class Elsewhere:
 
     def _lists(self, now: int, *, fresh: bool) -> Sequence[tuple[str, Shown]]:
         look = self._look
-        if look is not None and not fresh and now - look.at < FRESH:
+        if look is not None and now - look.at < (ANEW if fresh else FRESH):
             return look.lists
         store = self._wiring.store()
         notes = [one.record for one in store.notes(MEMORY)] if store is not None else []

@@ -163,8 +163,7 @@ def forget(store: TaskStore, beat_id: str) -> None:
     Raises:
         SchedulerError: the store did not answer, or something was written meanwhile; try again.
     """
-    names = [(MEMORY, f"{beat_id}:{number}") for number in range(MOST_PAGES)]
-    found = store.watched((), [(INBOX, beat_id), *names])
+    found = [*store.notes(INBOX, [beat_id]), *_all(store, beat_id)]
     writes = [Write(Action.DELETE, one.record, one.version) for one in found]
     for outcome in store.write(writes) if writes else ():
         if outcome.result not in (Result.WRITTEN, Result.MISSING):

@@ -174,10 +174,10 @@ class ElasticsearchStore:
         found: list[Stored[Heartbeat] | Stored[Note]] = []
         documents = self._connection.read("POST", "/_mget", body)["docs"]
         for (kind, _), document in zip(wanted, documents, strict=True):
-            if "error" in document:
+            if "error" in document and kind is Kind.NODE:
                 raise answers.read_error(document)
             read = answers.stored_heartbeat if kind is Kind.NODE else answers.stored_note
-            one = read(document) if document["found"] else None
+            one = read(document) if document.get("found") else None
             if one is not None:
                 found.append(one)
         return found

@@ -44,13 +44,13 @@ from unomi_scheduler import (
 )
 from unomi_scheduler.clock import Instant, SystemClock
 from unomi_scheduler.metrics import Metrics
-from unomi_scheduler.model import Malformed
+from unomi_scheduler.model import Malformed, Page
 from unomi_scheduler.node import messages as m
 from unomi_scheduler.node.complaints import AGAIN, STALE, Complaints, and_more
 from unomi_scheduler.node.core import Core
 from unomi_scheduler.node.options import NodeOptions
 from unomi_scheduler.node.table import MemoryTable
-from unomi_scheduler.ports import OVERDUE, Action, Outcome, Result, Write
+from unomi_scheduler.ports import OVERDUE, Action, Found, Outcome, Result, Write
 from unomi_scheduler.stores import sqlite, sqlite_transaction
 from unomi_scheduler.stores.memory import MemoryStore
 from unomi_scheduler.stores.sqlite import SqliteStore
@@ -728,8 +728,10 @@ def test_an_outage_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> N
     outage = list(caplog.records)
     end = Instant(NOW + 30_000, 30_000)
     questions = [command.query for command in core.advance(end) if isinstance(command, m.Ask)]
+    page = Page(list=(), offset=0, page_size=-1, total_size=0)
+    nothing: dict[type, Any] = {m.AskClock: NOW + 30_000, m.AskHeartbeats: (), m.AskSlots: (), m.AskRecords: page}
     for query in (*questions, m.AskClock(), m.AskClock()):
-        core.handle(m.Answered(query, end, answer=NOW + 30_000), end)
+        core.handle(m.Answered(query, end, answer=nothing.get(type(query), Found())), end)
     for boot in range(30_000, 70_000, 1_000):
         now = Instant(NOW + boot, boot)
         for command in core.advance(now):

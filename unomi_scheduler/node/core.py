@@ -6,27 +6,22 @@ or I/O.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from ..clock import Instant
 from ..errors import InvalidTask, SchedulerError
 from ..metrics import Metrics
-from ..model import Heartbeat, Note, Page, Slot, Stored, Task
-from ..ports import Found
-from ..rules.orders import inbox_id
+from ..model import Stored, Task
+from .answers import SETTLE, Answers
 from .board import Board
 from .clockwatch import ClockWatch
 from .commits import Change, Commits
 from .complaints import and_more
-from .dependents import PURPOSE as DEPENDENTS
 from .discovery import Discovery
-from .everywhere import CONFIRM, Everywhere
-from .everywhere import PURPOSE as EVERYWHERE
+from .everywhere import Everywhere
 from .exclusive import Lanes
-from .hints import PURPOSE as NUDGE
 from .hints import Hints
 from .inbox import Inbox
 from .leaving import Leaving
@@ -35,24 +30,14 @@ from .membership import Membership
 from .messages import (
     Answered,
     Ask,
-    AskClock,
-    AskDue,
-    AskEnded,
-    AskHeartbeats,
-    AskInbox,
-    AskOwned,
-    AskRecords,
-    AskSlots,
     AskTasks,
     AskUnplaced,
-    AskWaiting,
     Command,
     Committed,
     Event,
     ExecutorsChanged,
     ExecutorSet,
     Flushed,
-    ForgetNotes,
     LeaveStore,
     LookNow,
     MemoryChanged,
@@ -62,7 +47,6 @@ from .messages import (
     Recall,
     Rejoined,
     ScheduledBefore,
-    ShowMemory,
     StopRequested,
     StoreBound,
     TimerFired,
@@ -84,15 +68,6 @@ RECALL_AFTER = 250
 """Milliseconds without any end in a full node after which tickets that no worker began are taken back."""
 MOST_CLAIMS = 800
 UNPLACED_PAGE = 500
-ADOPT_AGAIN = 1_000
-"""Milliseconds between two pages of documents that others wrote."""
-SETTLE: Mapping[type, Callable[[tuple[str, ...]], object]] = {
-    Task: AskTasks,
-    Slot: AskSlots,
-    Heartbeat: partial(AskHeartbeats, purpose="settle"),
-    Note: lambda ids: AskInbox(tuple(one.partition(":")[2] for one in ids)),
-}
-"""By what question a document is read whose write met a conflict or had no answer."""
 LOOK_AGAIN = 20
 """Milliseconds before a duty that could not be done is tried again."""
 
@@ -138,40 +113,17 @@ class Core:
         self.watching = Watching(self.board, self.members, self.recovery)
         self.board.offer = self._offer
         self.board.wake = self.waiting.wake
-        self._unplaced_next = 0
+        self.unplaced_next = 0
         self._recalled = 0
         self._claimed_until = 0
-        self._takers: dict[str, Callable[[Any, Sequence[Any], Instant], None]] = {
-            DEPENDENTS: lambda ids, answer, now: self.locals.free(self.locals.dependents.read(ids, answer, now)),
-            "dependencies": self.waiting.read,
-            "dependents": self.waiting.woken,
-            "lane": self.lanes.checked,
-            "check": self._checked,
-            EVERYWHERE: self.everywhere.read,
-            CONFIRM: self.everywhere.confirmed,
-            "records": self.records.read,
-            NUDGE: lambda _, answer, now: self.hints.read(answer, now, under_way=self._under_way),
-        }
-        """Who takes tasks that were read, by the purpose of the question; any other settles writes."""
-        self._failed: dict[type, Callable[[Any, SchedulerError, Instant], None]] = {
-            AskDue: lambda _, error, __: self.discovery.failed(error),
-            AskOwned: lambda _, __, ___: self.recovery.failed(),
-            AskWaiting: lambda query, _, now: self.waiting.failed(query, now),
-            AskEnded: lambda _, __, now: self.repairs.failed(now),
-            AskTasks: lambda query, _, now: self._tasks_unread(query, now),
-            AskSlots: lambda query, _, now: self.commits.unread(Slot, query.types or (), now),
-            ShowMemory: lambda _, __, ___: self.showing.failed(),
-            AskInbox: lambda query, _, now: self.commits.unread(Note, map(inbox_id, query.names), now),
-            AskHeartbeats: lambda query, _, now: self.commits.unread(Heartbeat, query.ids or (), now),
-        }
-        """Who takes a question that was not answered."""
+        self.answers = Answers(self)
         self._handlers: dict[type, Callable[[Any, Instant], None]] = {
             Committed: self._committed,
             Flushed: self.board.outbox.flushed,
-            Answered: self._answered,
+            Answered: self.answers.answered,
             Offered: self._offered,
             ScheduledBefore: lambda event, _: self.everywhere.scheduled_before(event.ids),
-            Nudged: lambda event, now: self.hints.told(event, now, under_way=self._under_way),
+            Nudged: lambda event, now: self.hints.told(event, now, under_way=self.under_way),
             ExecutorsChanged: self._executors_changed,
             TimerFired: lambda event, _: self.locals.fired(event.task_id),
             MemoryChanged: lambda event, now: self.locals.changed(event.task_id, now),
@@ -210,7 +162,7 @@ class Core:
         troubled = frozenset(self.commits.troubled)
         self.commits.committed(event.number, event.outcomes, now)
         for kind in troubled - self.commits.troubled:
-            self._worked(kind, now)
+            self.worked(kind, now)
 
     def _run_ended(self, event: RunEnded, now: Instant) -> None:
         if self.locals.knows(event.claim_id):
@@ -278,7 +230,7 @@ class Core:
         self.discovery.hurry()
         self.recovery.hurry()
         self.watching.hurry()
-        self._unplaced_next = 0
+        self.unplaced_next = 0
 
     def _problem(self, change: Change, error: SchedulerError, now: Instant) -> None:
         complaints, (kind, document_id) = self.board.complaints, change.key
@@ -293,123 +245,17 @@ class Core:
                 extra={"action": "write_refused"},
             )  # fmt: skip
 
-    def _worked(self, part: type, now: Instant) -> None:
+    def worked(self, part: type, now: Instant) -> None:
+        """
+        Note that a kind of write or question was done.
+        """
         if self.board.complaints.worked(part.__name__, now.boot):
             LOG.info("The store is back: the node goes on", extra={"action": "store_back"})
 
-    # --- answers
-
-    def _answered(self, event: Answered, now: Instant) -> None:
-        if event.error is not None:
-            self._unanswered(event, event.error, now)
-            return
-        self._worked(type(event.query), now)
-        query, answer = event.query, event.answer
-        if isinstance(answer, Found):
-            self._found(query, answer, event.sent, now)
-        elif isinstance(query, AskRecords) and isinstance(answer, Page):
-            self.records.found(answer, now)
-        elif isinstance(query, AskClock) and isinstance(answer, int):
-            self.clock.told(answer, sent=event.sent, now=now)
-        elif isinstance(answer, Sequence):
-            self._documents(query, answer, event.sent, now)
-
-    def _found(self, query: object, found: Found, sent: Instant, now: Instant) -> None:
-        if isinstance(query, AskDue):
-            self.discovery.found(found, now, skip=self._under_way)
-        elif isinstance(query, AskOwned):
-            self._ask(*self.recovery.found(found, sent=sent, now=now))
-        elif isinstance(query, AskUnplaced):
-            self.discovery.adopt(found, now)
-            if found.after is not None:
-                # A restore brings many at once.
-                self._unplaced_next = now.boot + ADOPT_AGAIN
-        elif isinstance(query, AskWaiting):
-            self._ask(*self.waiting.found(query, found, now))
-        elif isinstance(query, AskEnded):
-            self.repairs.found(found, now)
-
-    def _documents(self, query: object, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
-        if isinstance(query, AskTasks):
-            self._tasks(query, answer, now)
-        elif isinstance(query, AskHeartbeats):
-            self._heartbeats(query, answer, sent, now)
-        elif isinstance(query, AskSlots):
-            self._slots(query, answer, sent, now)
-        elif isinstance(query, AskInbox):
-            self._inboxes(query, answer, now)
-        elif isinstance(query, ShowMemory):
-            self.showing.shown(query, answer)
-        elif isinstance(query, ForgetNotes):
-            self.showing.forgotten(query)
-
-    def _tasks(self, query: AskTasks, answer: Sequence[Any], now: Instant) -> None:
-        take = self._takers.get(query.purpose)
-        if take is not None:
-            take(query.ids, answer, now)
-            return
-        for task_id, stored in zip(query.ids, answer, strict=True):
-            task = stored if stored is not None and isinstance(stored.record, Task) else None
-            self.commits.read(Task, task_id, task, now)
-
-    def _checked(self, _ids: Sequence[str], answer: Sequence[Any], _now: Instant) -> None:
-        for stored in answer:
-            if stored is not None and isinstance(stored.record, Task):
-                self.running.changed(stored)
-
-    def _heartbeats(self, query: AskHeartbeats, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
-        if query.purpose == "settle" and query.ids is not None:
-            found = {stored.record.id: stored for stored in answer}
-            for document_id in query.ids:
-                self.commits.read(Heartbeat, document_id, found.get(document_id), now)
-        else:
-            beats = [stored for stored in answer if isinstance(stored.record, Heartbeat)]
-            self.watching.found(query, beats, sent=sent, now=now)
-            if query.inbox is not None:
-                self.inbox.read(next((one for one in answer if isinstance(one.record, Note)), None), now)
-
-    def _inboxes(self, query: AskInbox, answer: Sequence[Any], now: Instant) -> None:
-        found = {stored.record.name: stored for stored in answer}
-        for name in query.names:
-            # A change that waits for this very document decides from it; otherwise it is news.
-            self.commits.read(Note, inbox_id(name), found.get(name), now)
-            self.inbox.read(found.get(name), now)
-
-    def _slots(self, query: AskSlots, answer: Sequence[Any], sent: Instant, now: Instant) -> None:
-        if query.types is None:
-            self.lanes.recover(answer, self.members.dead)
-            self._ask(*self.recovery.slots(answer, sent=sent, now=now))
-            return
-        found = {stored.record.id: stored for stored in answer}
-        for task_type in query.types:
-            self.commits.read(Slot, task_type, found.get(task_type), now)
-
-    def _unanswered(self, event: Answered, error: SchedulerError, now: Instant) -> None:
-        query = event.query
-        if isinstance(query, AskClock) and self.clock.failed(error, now):
-            return
-        kept = self.board.complaints.failed("question", type(query).__name__, now.boot)
-        if kept is not None:
-            LOG.warning(
-                "The store did not answer a question%s: %s", and_more(kept), error, extra={"action": "query_failed"}
-            )
-        failed = self._failed.get(type(query))
-        if failed is not None:
-            failed(query, error, now)
-
-    def _tasks_unread(self, query: AskTasks, now: Instant) -> None:
-        if query.purpose == DEPENDENTS:
-            self.locals.dependents.unread()
-        elif query.purpose in (EVERYWHERE, CONFIRM):
-            self.everywhere.failed(query.ids)
-        elif query.purpose in ("dependencies", "dependents"):
-            self.waiting.unread(query, now)
-        elif query.purpose == "lane":
-            self.lanes.unchecked(query.ids, now)
-        elif query.purpose == "settle":
-            self.commits.unread(Task, query.ids, now)
-
-    def _under_way(self, task_id: str) -> bool:
+    def under_way(self, task_id: str) -> bool:
+        """
+        Tell whether something is being done with a task here.
+        """
         return self.running.of_task(task_id) is not None or self.board.busy(task_id) or self.lanes.waiting(task_id)
 
     # --- commands
@@ -451,14 +297,14 @@ class Core:
         board = self.board
         if not board.may_act(now.boot):
             return
-        self._ask(*self.lanes.advance(now, lambda pool: self._local_room(pool, now)))
+        self.ask(*self.lanes.advance(now, lambda pool: self._local_room(pool, now)))
         self.everywhere.advance(now, lambda pool: self._room(pool, now))
         for pool in Pool:
             room = self._room(pool, now)
             if room <= 0:
                 continue
             for entry in board.timeline.due(pool, now.wall, most=room):
-                if not self._under_way(entry.stored.record.id):
+                if not self.under_way(entry.stored.record.id):
                     self.running.begin(entry.stored, now, claim_id=board.fresh_id(), pool=pool)
 
     def _room(self, pool: Pool, now: Instant) -> int:
@@ -475,26 +321,29 @@ class Core:
             self._recalled = now.boot
             self.board.commands.append(Recall())
 
-    def _ask(self, *queries: Any) -> None:
+    def ask(self, *queries: Any) -> None:
+        """
+        Put these questions to the store; None is none.
+        """
         self.board.commands.extend(Ask(query) for query in queries if query is not None)
 
     def _questions(self, now: Instant) -> None:
         for kind, question in SETTLE.items():
             ids = self.commits.to_read(kind)
             if ids:
-                self._ask(question(ids))
-        self._ask(*self.waiting.ask(now), self.inbox.ask(now), *self.showing.ask(now))
+                self.ask(question(ids))
+        self.ask(*self.waiting.ask(now), self.inbox.ask(now), *self.showing.ask(now))
         if self.leaving.begun:
             return
-        self._ask(self.hints.ask(), self.discovery.ask(now), *self.recovery.ask(now))
-        self._ask(self.locals.dependents.ask(now), *self.everywhere.ask(now), *self.records.ask(now))
-        self._ask(self.repairs.ask(now))
+        self.ask(self.hints.ask(), self.discovery.ask(now), *self.recovery.ask(now))
+        self.ask(self.locals.dependents.ask(now), *self.everywhere.ask(now), *self.records.ask(now))
+        self.ask(self.repairs.ask(now))
         if self.watching.due(now):
             self._check_runs(now)
-        self._ask(*self.watching.ask(now), self.clock.ask(now))
-        if now.boot >= self._unplaced_next and self.board.may_act(now.boot):
-            self._unplaced_next = now.boot + 2 * self.board.options.lease_millis
-            self._ask(AskUnplaced(UNPLACED_PAGE))
+        self.ask(*self.watching.ask(now), self.clock.ask(now))
+        if now.boot >= self.unplaced_next and self.board.may_act(now.boot):
+            self.unplaced_next = now.boot + 2 * self.board.options.lease_millis
+            self.ask(AskUnplaced(UNPLACED_PAGE))
 
     def _check_runs(self, now: Instant) -> None:
         # A run that writes nothing would not hear that it was cancelled elsewhere: look, without a write.
@@ -503,7 +352,7 @@ class Core:
             run.task_id for run in self.running if run.phase is Phase.STARTED and now.boot - run.started > quiet
         )
         if ids:
-            self._ask(AskTasks(ids, purpose="check"))
+            self.ask(AskTasks(ids, purpose="check"))
 
     def next_at(self, now: Instant) -> int:
         """

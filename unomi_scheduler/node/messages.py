@@ -67,6 +67,7 @@ class AskInbox:
     """
 
     names: tuple[str, ...]
+    purpose: str = "look"
 
 
 @dataclass(frozen=True, slots=True)

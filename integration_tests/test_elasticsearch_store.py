@@ -27,7 +27,14 @@ from unomi_scheduler.model import TaskStatus, evolve
 from unomi_scheduler.ports import SORT_FIELDS, HistoryQuery, Outcome, Result, TaskQuery, TaskStore
 from unomi_scheduler.service.listing import in_order
 from unomi_scheduler.stores.elasticsearch import ElasticsearchStore
-from unomi_scheduler.stores.elasticsearch.mapping import META_KEY, Kind, history_mappings, mappings_of, write_alias_of
+from unomi_scheduler.stores.elasticsearch.mapping import (
+    HISTORY_PROPERTIES,
+    META_KEY,
+    Kind,
+    mappings_of,
+    monthly_mappings,
+    write_alias_of,
+)
 from unomi_scheduler.stores.options import ElasticsearchOptions
 
 MakeStore = Callable[..., ElasticsearchStore]
@@ -510,7 +517,7 @@ class TestHistory:
         assert answers == [[Outcome(Result.WRITTEN)] * 2] * 8
         assert shown[0] == f"{prefix}-schedulerhistory-2025.06"
         assert shown[1]["mappings"]["dynamic"] == "false"
-        assert shown[1]["mappings"]["properties"].keys() == history_mappings()["properties"].keys()
+        assert shown[1]["mappings"]["properties"].keys() == HISTORY_PROPERTIES.keys()
         assert shown[1]["settings"]["index"]["number_of_replicas"] == "0"
         stores[0].refresh()
         assert stores[0].history(HistoryQuery(task_id="one")).total_size == 9
@@ -548,7 +555,7 @@ class TestHistory:
         """
         As from a snapshot that left the aliases out.
         """
-        admin.indices.create(index=f"{prefix}-schedulerhistory-2025.06", mappings=history_mappings())
+        admin.indices.create(index=f"{prefix}-schedulerhistory-2025.06", mappings=monthly_mappings(HISTORY_PROPERTIES))
 
         assert store.add_history([make_row()]) == [Outcome(Result.WRITTEN)]
 
@@ -595,7 +602,7 @@ class TestHistory:
         index, nowhere = f"{prefix}-schedulerhistory-2025.07", {"index.routing.allocation.require._name": "nobody"}
         aliases: dict[str, dict[str, str]] = {write_alias_of(index): {}}
         admin.indices.create(
-            index=index, settings=nowhere, mappings=history_mappings(), aliases=aliases, wait_for_active_shards="0"
+            index=index, settings=nowhere, mappings=monthly_mappings(HISTORY_PROPERTIES), aliases=aliases, wait_for_active_shards="0"
         )
 
         assert store.history(HistoryQuery(task_id="one")).list == (row,)

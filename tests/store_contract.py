@@ -13,6 +13,7 @@ import pytest
 pytest.register_assert_rewrite("tests.contract")
 
 # Only modules imported after the line above explain their failed asserts.
+from tests.contract.audit import AuditContract  # noqa: E402
 from tests.contract.changes import ChangesContract  # noqa: E402
 from tests.contract.due import DueContract  # noqa: E402
 from tests.contract.history import HistoryContract  # noqa: E402
@@ -36,6 +37,7 @@ class StoreContract(
     SummariesContract,
     HistoryContract,
     ChangesContract,
+    AuditContract,
 ):
     """
     Every sentence of the port.

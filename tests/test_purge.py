@@ -156,10 +156,15 @@ def test_the_executor_goes_by_the_age(age: int, expected: int) -> None:
     """
     clock, callback = SetClock(NOW + 1_000), _Callback()
     store = _store(_done())
-    executor = PurgeExecutor(lambda: store, clock=clock, age=timedelta(milliseconds=age), keeping=KEEPING)
+    executor = PurgeExecutor(
+        lambda: store, clock=clock, age=timedelta(milliseconds=age), keeping=KEEPING, audit_age=timedelta(days=1)
+    )
     executor.execute(make_task(task_type=PURGE_TYPE), callback)
 
-    assert (callback.completed, callback.details) == (True, {"purgedTasks": expected, "purgedHistory": 0})
+    assert (callback.completed, callback.details) == (
+        True,
+        {"purgedTasks": expected, "purgedHistory": 0, "purgedAudit": 0},
+    )
 
 
 def test_without_a_store_there_is_nothing_to_do() -> None:
@@ -167,8 +172,10 @@ def test_without_a_store_there_is_nothing_to_do() -> None:
     It completes; and a broken-off purge starts again.
     """
     callback = _Callback()
-    executor = PurgeExecutor(lambda: None, clock=SetClock(), age=timedelta(), keeping=KEEPING)
+    executor = PurgeExecutor(
+        lambda: None, clock=SetClock(), age=timedelta(), keeping=KEEPING, audit_age=timedelta(days=1)
+    )
     executor.resume(make_task(task_type=PURGE_TYPE), callback)
 
-    assert (callback.completed, callback.details) == (True, {"purgedTasks": 0, "purgedHistory": 0})
+    assert (callback.completed, callback.details) == (True, {"purgedTasks": 0, "purgedHistory": 0, "purgedAudit": 0})
     assert not executor.can_resume(make_task())

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .metrics import Metric
     from .model import (
         Activity,
+        AuditRow,
         DependencyPolicy,
         Heartbeat,
         HistoryRow,
@@ -87,6 +88,8 @@ if TYPE_CHECKING:
         Watch,
     )
     from .service.documents import bulk_document, node_document, type_document
+    from .service.tokens import Token, token_document
+    from .stores.audit_rows import audit_document
     from .stores.documents import task_document
     from .stores.history_rows import history_document
     from .stores.opening import examine_store
@@ -95,6 +98,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Activity",
     "AsyncTaskContext",
+    "AuditRow",
     "BulkAction",
     "BulkResult",
     "Callback",
@@ -136,10 +140,12 @@ __all__ = [
     "TaskStatus",
     "TaskStore",
     "TimeUnit",
+    "Token",
     "TotalRelation",
     "TypeSummary",
     "Watch",
     "WatchRefused",
+    "audit_document",
     "bulk_document",
     "configure_logging",
     "examine_store",
@@ -147,6 +153,7 @@ __all__ = [
     "import_tasks",
     "node_document",
     "task_document",
+    "token_document",
     "type_document",
 ]
 
@@ -154,6 +161,7 @@ __all__ = [
 _HOMES = {
     "Activity": ".model",
     "AsyncTaskContext": ".node.context",
+    "AuditRow": ".model",
     "BulkAction": ".service",
     "BulkResult": ".service",
     "Callback": ".ports",
@@ -195,10 +203,12 @@ _HOMES = {
     "TaskStatus": ".model",
     "TaskStore": ".ports",
     "TimeUnit": ".model",
+    "Token": ".service.tokens",
     "TotalRelation": ".model",
     "TypeSummary": ".model",
     "Watch": ".service",
     "WatchRefused": ".errors",
+    "audit_document": ".stores.audit_rows",
     "bulk_document": ".service.documents",
     "configure_logging": ".logs",
     "examine_store": ".stores.opening",
@@ -206,6 +216,7 @@ _HOMES = {
     "import_tasks": ".stores.takeover",
     "node_document": ".service.documents",
     "task_document": ".stores.documents",
+    "token_document": ".service.tokens",
     "type_document": ".service.documents",
 }
 

@@ -158,6 +158,7 @@ class Settings(BaseSettings):
     purge_enabled: bool = True
     history_ttl: Duration = timedelta(days=30)
     history_enabled: bool = True
+    audit_ttl: Duration = timedelta(days=365)
     drain_timeout: Duration = timedelta(seconds=30)
     rest: RestSettings = RestSettings()
     admin_port: Port = 0

@@ -4,7 +4,8 @@ Metrics: counters of one node since its start, under the original's names (contr
 An event is counted once, after the write that made it true was acknowledged: the node counts what runs do, the service
 what users ask for. `waiting` counts tasks that had to wait for others, `running` runs that were started, `resumed` the
 tasks that somebody resumed or that went on from a crash by themselves, `lock.*` the claims of runs (`timeouts`: those
-whose owner's lease had ended), `recovery.*` what was done about them.
+whose owner's lease had ended), `recovery.*` what was done about them, `audit.lost` the rows of the audit that the
+store did not take.
 
 Beside the counters: how long runs took and how late they began, by task type, and how long the store took, by verb.
 """
@@ -40,6 +41,7 @@ class Metric(StrEnum):
     EXECUTION_TIME = "tasks.execution.time"
     RECOVERY_ATTEMPTS = "tasks.recovery.attempts"
     RECOVERY_SUCCESSES = "tasks.recovery.successes"
+    AUDIT_LOST = "audit.lost"
 
 
 class Outcome(StrEnum):

@@ -403,6 +403,32 @@ class HistoryRow(NamedTuple):
     period: int | None = None
 
 
+class AuditRow(NamedTuple):
+    """
+    One change that somebody asked for, as it ended, or an attempt that was refused. `at` is epoch milliseconds.
+
+    `who` is the account or token, with `by_token` the token's id; `via` is REST or SHELL, `address` the peer's there
+    and the machine's here. `status` is that of HTTP. What it was about is `task_id`, `node_id` or `token_id`;
+    `parameters` is what was asked for, bounded and without secrets, `counts` what became of many tasks. `left_out` says
+    how many rows of such refusals were not written before this one.
+    """
+
+    id: str
+    at: int
+    who: str
+    action: str
+    status: int
+    via: str = "REST"
+    by_token: str | None = None
+    address: str | None = None
+    task_id: str | None = None
+    node_id: str | None = None
+    token_id: str | None = None
+    parameters: JsonObject | None = None
+    counts: JsonObject | None = None
+    left_out: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TypeSummary:
     """

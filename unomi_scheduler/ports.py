@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from .errors import SchedulerError
 from .model import (
     Activity,
+    AuditRow,
     Heartbeat,
     HistoryRow,
     Malformed,
@@ -223,6 +224,18 @@ class HistoryQuery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AuditQuery:
+    """
+    The rows of the audit that a list shows, the newest first; filters combine, `limit` as in `TaskQuery`.
+    """
+
+    task_id: str | None = None
+    who: str | None = None
+    offset: int = 0
+    limit: int = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """
     Answer to a search: a hint (P12), as fresh as the store's last refresh.
@@ -402,6 +415,28 @@ class TaskStore(Protocol):
         """
         Remove old rows and return how many: none that ended at `before` (epoch ms) or later, and of the older ones at
         least those of whole months (UTC) that are over by then.
+        """
+        ...
+
+    def add_audit(self, rows: Sequence[AuditRow]) -> list[Outcome]:
+        """
+        Create each row unless there is one of its id and moment, in order; no id twice in one call. Never raises for a
+        failure. WRITTEN (without a version) says that the row is there, from this call or an earlier one.
+        """
+        ...
+
+    def audit(self, query: AuditQuery) -> Page[AuditRow]:
+        """
+        List rows of the audit, the newest first, as fresh as a search. No row is ever changed.
+
+        Raises:
+            InvalidTask: the page reaches behind the newest 10,000.
+        """
+        ...
+
+    def drop_audit(self, *, before: int) -> int:
+        """
+        Remove old rows of the audit and return how many, as `drop_history` does by their moments.
         """
         ...
 

@@ -68,28 +68,38 @@ class PurgeExecutor:
         store: gives the store of the moment, or None while none is bound.
         age: how long ago a task must have completed.
         keeping: how long its history is kept.
+        audit_age: how long the audit is kept.
     """
 
     task_type = PURGE_TYPE
 
     def __init__(
-        self, store: Callable[[], TaskStore | None], *, clock: Clock, age: timedelta, keeping: Keeping
+        self,
+        store: Callable[[], TaskStore | None],
+        *,
+        clock: Clock,
+        age: timedelta,
+        keeping: Keeping,
+        audit_age: timedelta,
     ) -> None:
         self._store = store
         self._clock = clock
         self._age_millis = age // _MILLISECOND
         self._keeping = keeping
+        self._audit_millis = audit_age // _MILLISECOND
 
     def execute(self, task: Task, callback: Callback) -> None:
         """
-        Purge once, drop the history behind its time, and leave the numbers of both in the status details.
+        Purge once, drop history and audit behind their time, and leave the numbers of all in the status details.
         """
         store, now = self._store(), self._clock.now().wall
-        removed = dropped = 0
+        removed = dropped = forgotten = 0
         if store is not None:
             removed = purge(store, before=now - self._age_millis, keeping=self._keeping, now=now)
             dropped = store.drop_history(before=self._keeping.oldest(now))
-        callback.update_status_details({"purgedTasks": removed, "purgedHistory": dropped})
+            forgotten = store.drop_audit(before=now - self._audit_millis)
+        details = {"purgedTasks": removed, "purgedHistory": dropped, "purgedAudit": forgotten}
+        callback.update_status_details(details)
         callback.complete()
 
     def can_resume(self, task: Task) -> bool:

@@ -15,8 +15,10 @@ from ..errors import SchedulerError
 from ..model import TimeUnit
 from ..node.secret import renew
 from ..ports import TaskStore
+from .auditing import Audit
 from .making import Making
 from .purge import PURGE_TYPE, PurgeExecutor
+from .tokens import Tokens
 from .waiting import Bell
 from .wiring import Wiring
 
@@ -40,6 +42,11 @@ class Scheduler(Making):
         ConfigurationError: a setting is unknown or wrong.
     """
 
+    tokens: Tokens
+    """The tokens that programs sign in with."""
+    audit: Audit
+    """Who changed what; a call in Python is in it only if its caller says so."""
+
     def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None, **overrides: Any) -> None:
         ready = overrides.get("store")
         if ready is not None and not isinstance(ready, str):
@@ -55,7 +62,12 @@ class Scheduler(Making):
             clock=self._wiring.clock,
             age=made.completed_task_ttl,
             keeping=self._wiring.keeping,
+            audit_age=made.audit_ttl,
         )
+
+        wiring = self._wiring
+        self.tokens = Tokens(wiring.store, required=wiring.required_store, clock=wiring.clock)
+        self.audit = Audit(wiring.store, clock=wiring.clock, metrics=wiring.metrics)
 
     @property
     def settings(self) -> Settings:

@@ -21,6 +21,7 @@ import orjson
 from ..clock import Clock
 from ..model import (
     Activity,
+    AuditRow,
     Heartbeat,
     HistoryRow,
     JsonObject,
@@ -37,6 +38,7 @@ from ..ports import (
     LIST_CAP,
     OVERDUE,
     Action,
+    AuditQuery,
     Changes,
     DueQuery,
     EndedQuery,
@@ -56,6 +58,7 @@ from .batches import Kind, body_of, check_batch, kind_of
 from .bodies import changed, fits, found, read_heartbeats, read_notes, read_slots, read_task, stored_task
 from .fields import fields_of, fields_of_document
 from .findings import quarantine_problem, unreadable_problem
+from .memory_audit import MemoryAudit
 from .memory_history import MemoryHistory
 from .memory_view import Row, TaskView
 from .reading import listed
@@ -77,6 +80,7 @@ class _Data:
         self.pending: deque[tuple[int, Kind, str, Row | None]] = deque()
         self.tasks = TaskView()
         self.history = MemoryHistory()
+        self.audit = MemoryAudit()
         self.others: dict[Kind, dict[str, Row]] = {kind: {} for kind in Kind if kind is not Kind.TASKS}
 
     def show(self, written_before: float) -> None:
@@ -212,6 +216,18 @@ class MemoryStore:
     def drop_history(self, *, before: int) -> int:
         with self._data.lock:
             return self._data.history.drop(before=before)
+
+    def add_audit(self, rows: Sequence[AuditRow]) -> list[Outcome]:
+        with self._data.lock:
+            return self._data.audit.add(rows)
+
+    def audit(self, query: AuditQuery) -> Page[AuditRow]:
+        with self._data.lock:
+            return self._data.audit.listed(query)
+
+    def drop_audit(self, *, before: int) -> int:
+        with self._data.lock:
+            return self._data.audit.drop(before=before)
 
     def summaries(self, *, since: int) -> list[TypeSummary]:
         with self._data.lock:

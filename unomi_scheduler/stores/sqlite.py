@@ -11,14 +11,29 @@ that was acknowledged.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..clock import Clock, SystemClock
-from ..errors import ConfigurationError, SchedulerError
-from ..model import Activity, Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary, Version
+from ..errors import ConfigurationError, InvalidTask, SchedulerError
+from ..model import (
+    Activity,
+    AuditRow,
+    Heartbeat,
+    HistoryRow,
+    Malformed,
+    Note,
+    Page,
+    Slot,
+    Stored,
+    Task,
+    TypeSummary,
+    Version,
+)
 from ..ports import (
+    AuditQuery,
     Changes,
     DueQuery,
     EndedQuery,
@@ -33,7 +48,7 @@ from ..ports import (
     TaskQuery,
     Write,
 )
-from . import sqlite_changes, sqlite_history
+from . import sqlite_audit, sqlite_changes, sqlite_history
 from . import sqlite_queries as queries
 from .batches import Kind, body_of, check_batch
 from .bodies import found, read_heartbeats, read_notes, read_slots, read_task, stored_task
@@ -175,15 +190,38 @@ class SqliteStore:
             outcome = Outcome(Result.REFUSED, error=error)
         return [outcome] * len(rows)
 
+    def add_audit(self, rows: Sequence[AuditRow]) -> list[Outcome]:
+        if not rows:
+            return []
+        try:
+            encoded = sqlite_audit.encoded(rows)
+            with self._gate.held(self._timeout), self._connections.one() as connection:
+                outcome = sqlite_audit.add(connection, encoded, self._path)
+        except TypeError as error:
+            outcome = Outcome(Result.REFUSED, error=InvalidTask(f"not a row of the audit: {error}"))
+        except SchedulerError as error:
+            outcome = Outcome(Result.REFUSED, error=error)
+        return [outcome] * len(rows)
+
+    def audit(self, query: AuditQuery) -> Page[AuditRow]:
+        with self._connections.one() as connection:
+            return sqlite_audit.listed(connection, query)
+
+    def drop_audit(self, *, before: int) -> int:
+        return self._drop(lambda connection: sqlite_audit.drop(connection, before=before))
+
     def history(self, query: HistoryQuery) -> Page[HistoryRow]:
         with self._connections.one() as connection:
             return sqlite_history.listed(connection, query)
 
     def drop_history(self, *, before: int) -> int:
+        return self._drop(lambda connection: sqlite_history.drop(connection, before=before))
+
+    def _drop(self, some: Callable[[sqlite3.Connection], int]) -> int:
         dropped = 0
         while True:
             with self._gate.held(self._timeout), self._connections.one() as connection:
-                gone = sqlite_history.drop(connection, before=before)
+                gone = some(connection)
             dropped += gone
             if not gone:
                 return dropped

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import orjson
 
@@ -58,9 +59,16 @@ def add(connection: sqlite3.Connection, rows: Encoded, path: str) -> Outcome:
     """
     Put rows into the table that are not in it, in one transaction; the caller holds the gate.
     """
+    return put_in(connection, _INSERT, rows, path)
+
+
+def put_in(connection: sqlite3.Connection, insert: str, rows: Sequence[tuple[Any, ...]], path: str) -> Outcome:
+    """
+    Insert rows by a statement in one transaction; the caller holds the gate.
+    """
     try:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(_INSERT, rows)
+        connection.executemany(insert, rows)
     except sqlite3.Error as error:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")

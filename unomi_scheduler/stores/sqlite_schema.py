@@ -12,6 +12,7 @@ import sqlite3
 from uuid import uuid4
 
 from ..errors import ConfigurationError
+from . import sqlite_audit
 from .batches import Kind
 
 SCHEMA_VERSION = 2
@@ -114,7 +115,7 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         raise ConfigurationError(f"{path}: this file system cannot keep a write-ahead log; use a local disk")
     else:
         _create(connection)
-    for statement in (*_HISTORY, *_NOTES, _CHANGED):
+    for statement in (*_HISTORY, *_NOTES, _CHANGED, *sqlite_audit.TABLE):
         # Also in a database that an earlier version made: what is only added needs no new schema.
         connection.execute(statement)
 

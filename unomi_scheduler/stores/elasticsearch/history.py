@@ -1,133 +1,37 @@
 """
-The history in Elasticsearch: an index a month, `<prefix>-schedulerhistory-YYYY.MM` (UTC, by the end of a row).
-
-A row's index follows from the row, so the same row made twice meets itself. An index is created when its first row
-comes, by whoever is first: its name decides that, and the others find it there. It goes as a whole.
+The history in Elasticsearch: an index a month, `<prefix>-schedulerhistory-YYYY.MM` (by the end of a row; `monthly`).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-import orjson
-from elasticsearch import ApiError
-
-from ...errors import ConfigurationError, InvalidTask, SchedulerError, StoreRefused, StoreUnavailable
+from ...errors import InvalidTask
 from ...model import HistoryRow, Page
-from ...ports import LIST_CAP, MOST_TYPES, Action, HistoryQuery, Outcome, Result
+from ...ports import LIST_CAP, MOST_TYPES, HistoryQuery
 from ..history_rows import encode_row, readable_rows
 from ..options import ElasticsearchOptions
 from ..summing import BAD_ENDS, Runs
-from . import answers, bulk, mapping
-from .bulk import Operation
+from . import mapping
 from .connection import Connection
+from .monthly import Entry, Monthly
 
-_DAY = 86_400_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_THERE = Outcome(Result.WRITTEN)
-_SHARDS = "routing_table.indices.*.shards.*.recovery_source.type"
-_MONTH = re.compile(r"-(\d{4})\.(\d{2})")
 Json = dict[str, Any]
 
 
-def month_of(moment: int) -> str:
-    """
-    Return the month of a moment (epoch ms) as an index's name ends.
-    """
-    return _month_of_day(moment // _DAY)
-
-
-# The rows of one flush share their day.
-@lru_cache(maxsize=64)
-def _month_of_day(day: int) -> str:
-    return (_EPOCH + timedelta(days=day)).strftime("%Y.%m")
-
-
-def over_at(index: str) -> int | None:
-    """
-    Return when the month of an index is over (epoch ms), or None when the name ends in none.
-    """
-    found = _MONTH.fullmatch(index[-len("-YYYY.MM") :])
-    if found is None or not 1 <= int(found[2]) <= mapping.MONTHS:
-        return None
-    year, month = divmod(int(found[1]) * mapping.MONTHS + int(found[2]), mapping.MONTHS)
-    return int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) * 1000
-
-
-class History:
+class History(Monthly[HistoryRow]):
     """
     The history of one prefix.
     """
 
     def __init__(self, prefix: str, options: ElasticsearchOptions) -> None:
-        self._prefix = mapping.history_of(prefix)
-        self._options = options
-
-    @property
-    def pattern(self) -> str:
-        """
-        What names every index of the history.
-        """
-        return f"{self._prefix}-*"
-
-    def index_of(self, row: HistoryRow) -> str:
-        """
-        Return the index of a row.
-        """
-        return f"{self._prefix}-{month_of(row.end)}"
-
-    def add(self, rows: Sequence[HistoryRow], connection: Connection) -> list[Outcome]:
-        """
-        Do what `TaskStore.add_history` says.
-        """
-        outcomes: dict[int, Outcome] = {}
-        operations = [one for place, row in enumerate(rows) if (one := self._operation(place, row, outcomes))]
-        _send(operations, outcomes, connection)
-        homeless = [one for one in operations if outcomes[one.place].result is Result.MISSING]
-        if homeless:
-            self._send_again(homeless, outcomes, connection)
-        return [outcomes[place] for place in range(len(rows))]
-
-    def _operation(self, place: int, row: HistoryRow, outcomes: dict[int, Outcome]) -> Operation | None:
-        index = self.index_of(row)
-        target = {"_index": mapping.write_alias_of(index), "_id": row.id}
-        try:
-            lines = b"%b\n%b\n" % (orjson.dumps({"create": target}), encode_row(row))
-        except TypeError as error:
-            outcomes[place] = Outcome(Result.REFUSED, error=InvalidTask(f"not a row of the history: {error}"))
-            return None
-        return Operation(place, Action.CREATE, index, lines)
-
-    def _send_again(self, homeless: list[Operation], outcomes: dict[int, Outcome], connection: Connection) -> None:
-        for index in sorted({one.home for one in homeless}):
-            mine = [one for one in homeless if one.home == index]
-            try:
-                self._create(index, connection)
-            except SchedulerError as error:
-                # Nothing of these rows was done; only the index could not be made.
-                refused = error if isinstance(error, ConfigurationError) else StoreRefused(str(error))
-                outcomes.update((one.place, Outcome(Result.REFUSED, error=refused)) for one in mine)
-            else:
-                _send(mine, outcomes, connection)
-        lost = Outcome(Result.REFUSED, error=StoreRefused("an index of the history was removed while it was written"))
-        outcomes.update((one.place, lost) for one in homeless if outcomes[one.place].result is Result.MISSING)
-
-    def _create(self, index: str, connection: Connection) -> None:
-        try:
-            connection.change("PUT", f"/{index}", mapping.history_creation_of(index, self._options))
-        except (ConfigurationError, StoreUnavailable):
-            # Another process was faster, or it was done and the answer was lost: what is there now decides.
-            if index not in self._described(connection):
-                raise
-            connection.change("PUT", f"/{index}/_alias/{mapping.write_alias_of(index)}")
-
-    def _described(self, connection: Connection) -> Json:
-        answer: Json = connection.read("GET", f"/{self.pattern}", filter_path="*.settings.index.uuid") or {}
-        return answer
+        super().__init__(
+            mapping.history_of(prefix),
+            what="history",
+            properties=mapping.HISTORY_PROPERTIES,
+            entry=lambda row: Entry(row.id, row.end, encode_row(row)),
+            options=options,
+        )
 
     def page(self, query: HistoryQuery, connection: Connection) -> Page[HistoryRow]:
         """
@@ -156,48 +60,6 @@ class History:
         answer = self._search(stretches_of(since, step), connection)
         buckets = ((answer.get("aggregations") or {}).get("stretches") or {}).get("buckets") or ()
         return {(bucket["key"] - since) // step: _runs(bucket) for bucket in buckets}
-
-    def _search(self, body: Json, connection: Connection) -> Json:
-        try:
-            return _searched(self.pattern, body, connection)
-        except StoreUnavailable as error:
-            # The index of a month that has just begun may not answer yet; without an answer there is nothing to ask.
-            if not isinstance(error.__cause__, ApiError):
-                raise
-            without = [f"-{index}*" for index in self._unborn(connection)]
-        return _searched(",".join([self.pattern, *without]), body, connection)
-
-    def _unborn(self, connection: Connection) -> list[str]:
-        # Made from nothing, and not there yet: no row of theirs was acknowledged. What has lost its shards had some.
-        try:
-            answer = connection.read("GET", f"/_cluster/state/routing_table/{self.pattern}", filter_path=_SHARDS)
-        except SchedulerError:
-            return []
-        indices = ((answer or {}).get("routing_table") or {}).get("indices") or {}
-        return [name for name, one in sorted(indices.items()) if _is_unborn(one["shards"])]
-
-    def drop(self, *, before: int, connection: Connection) -> int:
-        """
-        Remove the indices of months that were over at a moment; return how many rows were in them.
-        """
-        dropped = 0
-        for index in sorted(self._described(connection)):
-            over = over_at(index)
-            if over is not None and over <= before:
-                dropped += int(connection.read("POST", f"/{index}/_count").get("count", 0))
-                connection.change("DELETE", f"/{index}", ignore_unavailable="true")
-        return dropped
-
-
-def _searched(names: str, body: Json, connection: Connection) -> Json:
-    # Half an answer would look like a whole one: a shard that fails fails the search.
-    found: Json = connection.read("POST", f"/{names}/_search", body, allow_partial_search_results="false")
-    return found
-
-
-def _is_unborn(shards: Json) -> bool:
-    copies = [copy for several in shards.values() for copy in several]
-    return any(copy.get("recovery_source", {}).get("type") == "EMPTY_STORE" for copy in copies)
 
 
 def search_of(query: HistoryQuery) -> Json:
@@ -252,19 +114,3 @@ def _sums(since: int, **groups: Json) -> Json:
 def _runs(bucket: Json) -> Runs:
     took = bucket["took"]
     return Runs(bucket["doc_count"], bucket["bad"]["doc_count"], int(took["sum"]), int(took["max"] or 0))
-
-
-def _send(operations: Sequence[Operation], outcomes: dict[int, Outcome], connection: Connection) -> None:
-    for part in bulk.parts(operations):
-        answer = connection.bulk(bulk.body(part))
-        if isinstance(answer, Outcome):
-            outcomes.update((one.place, answer) for one in part)
-        else:
-            outcomes.update(
-                zip((one.place for one in part), map(_row_outcome, answers.outcomes(answer, part)), strict=True)
-            )
-
-
-def _row_outcome(outcome: Outcome) -> Outcome:
-    # A conflict says that the row is there; a version of it is of no use.
-    return _THERE if outcome.result in (Result.WRITTEN, Result.CONFLICT) else outcome

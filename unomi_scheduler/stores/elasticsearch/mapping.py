@@ -1,5 +1,5 @@
 """
-What the indices look like: names, settings and mappings of tasks, nodes, slots, notes and the history.
+What the indices look like: names, settings and mappings of tasks, nodes, slots, notes, the history and the audit.
 
 Each index has two aliases. `<prefix>-scheduledtask` is the name people and reads use; it is a *write alias*, of which
 the cluster admits one index only, so of several processes that create one at the same time a single one succeeds.
@@ -88,8 +88,10 @@ _PROPERTIES: dict[Kind, Json] = {
 
 HISTORY = "schedulerhistory"
 """What the names of the history's indices begin with, behind the prefix; each ends with its month."""
+AUDIT = "scheduleraudit"
+"""The same for the audit."""
 MONTHS = 12
-_HISTORY_PROPERTIES: Json = {
+HISTORY_PROPERTIES: Json = {
     "taskId": _KEYWORD,
     "taskType": _KEYWORD,
     "nodeId": _KEYWORD,
@@ -99,6 +101,20 @@ _HISTORY_PROPERTIES: Json = {
     "fence": _LONG,
     "attempt": _INTEGER,
     "allNodesOf": _KEYWORD,
+}
+AUDIT_PROPERTIES: Json = {
+    "id": _KEYWORD,
+    "at": _DATE,
+    "who": _KEYWORD,
+    "byToken": _KEYWORD,
+    "address": _KEYWORD,
+    "action": _KEYWORD,
+    "status": _SHORT,
+    "taskId": _KEYWORD,
+    "nodeId": _KEYWORD,
+    "tokenId": _KEYWORD,
+    "parameters": _STORED,
+    "counts": _STORED,
 }
 
 
@@ -130,20 +146,27 @@ def history_of(prefix: str) -> str:
     return f"{prefix}-{HISTORY}"
 
 
-def history_mappings() -> Json:
+def audit_of(prefix: str) -> str:
     """
-    Return the mappings of an index of the history. A field that a later version adds counts from the next month on.
+    Return what the names of the audit's indices begin with.
+    """
+    return f"{prefix}-{AUDIT}"
+
+
+def monthly_mappings(properties: Json) -> Json:
+    """
+    Return the mappings of an index of a month. A field that a later version adds counts from the next month on.
     """
     return {
         "dynamic": False,
         "_meta": {META_KEY: {"mappingVersion": MAPPING_VERSION}},
-        "properties": _HISTORY_PROPERTIES,
+        "properties": properties,
     }
 
 
-def history_creation_of(index: str, options: ElasticsearchOptions) -> Json:
+def monthly_creation_of(index: str, properties: Json, options: ElasticsearchOptions) -> Json:
     """
-    Return the body that creates an index of the history.
+    Return the body that creates an index of a month.
 
     It has no refresh interval of its own: it is written all the time and searched seldom, so that the server's way,
     to refresh only what is searched, is the cheapest.
@@ -151,7 +174,7 @@ def history_creation_of(index: str, options: ElasticsearchOptions) -> Json:
     settings = {name: value for name, value in settings_of(options).items() if name != "refresh_interval"}
     return {
         "settings": {"index": settings | {"number_of_shards": 1}},
-        "mappings": history_mappings(),
+        "mappings": monthly_mappings(properties),
         "aliases": {write_alias_of(index): {}},
     }
 
@@ -193,5 +216,7 @@ def reference() -> str:
     """
     Return the text of `config/index-mappings.json`: each index's mappings, for people to read.
     """
-    mappings = {kind.value: mappings_of(kind) for kind in Kind} | {HISTORY: history_mappings()}
+    monthly = {HISTORY: HISTORY_PROPERTIES, AUDIT: AUDIT_PROPERTIES}
+    mappings = {kind.value: mappings_of(kind) for kind in Kind}
+    mappings |= {name: monthly_mappings(properties) for name, properties in monthly.items()}
     return json.dumps(mappings, indent=2) + "\n"

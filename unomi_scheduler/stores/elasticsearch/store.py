@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ...errors import ConfigurationError, SchedulerError, StoreRefused, StoreUnavailable
-from ...model import Activity, Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary
+from ...model import Activity, AuditRow, Heartbeat, HistoryRow, Malformed, Note, Page, Slot, Stored, Task, TypeSummary
 from ...ports import (
     Action,
+    AuditQuery,
     Changes,
     DueQuery,
     EndedQuery,
@@ -31,6 +32,7 @@ from ..options import ElasticsearchOptions
 from ..reading import listed
 from ..summing import active, summed
 from . import answers, bulk, changes, deep, doctor, queries
+from .audit import Audit
 from .bulk import Operation
 from .connection import Connection, out_of_reach
 from .history import History
@@ -56,6 +58,7 @@ class ElasticsearchStore:
         self._connection = connection
         self._indices = indices
         self._history = History(indices.prefix, options)
+        self._audit = Audit(indices.prefix, options)
         self._url = url
         self._options = options
 
@@ -239,6 +242,15 @@ class ElasticsearchStore:
     def drop_history(self, *, before: int) -> int:
         return self._history.drop(before=before, connection=self._connection)
 
+    def add_audit(self, rows: Sequence[AuditRow]) -> list[Outcome]:
+        return self._audit.add(rows, self._connection)
+
+    def audit(self, query: AuditQuery) -> Page[AuditRow]:
+        return self._audit.page(query, self._connection)
+
+    def drop_audit(self, *, before: int) -> int:
+        return self._audit.drop(before=before, connection=self._connection)
+
     def _find(self, body: Any, limit: int) -> Found:
         hits = self._hits(Kind.TASK, body)
         read = [answers.stored_task(hit) for hit in hits]
@@ -281,7 +293,7 @@ class ElasticsearchStore:
         return found["hits"], found["total"]["value"]
 
     def refresh(self) -> None:
-        names = ",".join([*(self._indices.alias(kind) for kind in Kind), self._history.pattern])
+        names = ",".join([*(self._indices.alias(kind) for kind in Kind), self._history.pattern, self._audit.pattern])
         self._connection.read("POST", f"/{names}/_refresh")
 
     def clock(self) -> int:

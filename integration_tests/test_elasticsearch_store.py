@@ -602,7 +602,11 @@ class TestHistory:
         index, nowhere = f"{prefix}-schedulerhistory-2025.07", {"index.routing.allocation.require._name": "nobody"}
         aliases: dict[str, dict[str, str]] = {write_alias_of(index): {}}
         admin.indices.create(
-            index=index, settings=nowhere, mappings=monthly_mappings(HISTORY_PROPERTIES), aliases=aliases, wait_for_active_shards="0"
+            index=index,
+            settings=nowhere,
+            mappings=monthly_mappings(HISTORY_PROPERTIES),
+            aliases=aliases,
+            wait_for_active_shards="0",
         )
 
         assert store.history(HistoryQuery(task_id="one")).list == (row,)

@@ -123,7 +123,7 @@ def test_a_lost_answer_loses_no_token_and_no_revocation(scheduler: Scheduler, st
     """
     The same write goes again (P3).
     """
-    store.faults.extend([Fault.NONE, fault])
+    store.faults.append(fault)
     _, token_id, secret = make(scheduler)
     scheduler.tokens.check(token_id, secret)
     store.faults.append(fault)

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         Selection,
         Watch,
     )
+    from .service.auditing import Audit
     from .service.documents import bulk_document, node_document, type_document
     from .service.tokens import Token, token_document
     from .stores.audit_rows import audit_document
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Activity",
     "AsyncTaskContext",
+    "Audit",
     "AuditRow",
     "BulkAction",
     "BulkResult",
@@ -161,6 +163,7 @@ __all__ = [
 _HOMES = {
     "Activity": ".model",
     "AsyncTaskContext": ".node.context",
+    "Audit": ".service.auditing",
     "AuditRow": ".model",
     "BulkAction": ".service",
     "BulkResult": ".service",

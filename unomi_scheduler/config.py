@@ -114,6 +114,7 @@ class RestSettings(_Part):
     cors_origins: Names = ()
     certificate: OptionalText = None
     key: OptionalText = None
+    sign_in_attempts: Annotated[int, Field(ge=1)] = 5
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

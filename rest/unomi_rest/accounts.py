@@ -51,6 +51,18 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    One who signed in: the name of the account or token, its roles, and a token's id and end (epoch ms).
+    """
+
+    name: str
+    roles: frozenset[str]
+    token_id: str | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FirstPassword:
     """
     The password that was made for `admin`, to be shown this once, and where its hash is kept.

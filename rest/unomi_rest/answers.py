@@ -125,12 +125,81 @@ class TaskPage(_Page):
     list: list[TaskDocument]
 
 
-class HistoryPage(_Page):
+class Change(Answer):
     """
-    A page of a history, the newest first.
+    Somebody's change of a task, or an attempt that was refused: what was asked for, and the status of the answer.
     """
 
+    at: Date
+    who: str
+    action: str
+    status: int
+    via: Literal["REST", "SHELL"]
+    node_id: str = absent()
+    token_id: str = absent()
+    parameters: JsonObject = absent(description="Cut where they are long, and without secrets.")
+    counts: JsonObject = absent(description="What became of many tasks.")
+
+
+class AuditRow(Change):
+    """
+    One row of the audit. A task's own page shows it without where it came from.
+    """
+
+    id: str
+    by_token: str = absent(description="The id of the token that signed in.")
+    address: str = absent()
+    task_id: str = absent()
+    left_out: Number = absent(description="So many rows of such refusals were not written before this one.")
+
+
+class AuditPage(_Page):
+    """
+    A page of the audit, the newest first.
+    """
+
+    list: list[AuditRow]
+
+
+class HistoryPage(_Page):
+    """
+    A page of a history, the newest first. The first page has the newest changes by people beside the runs, up to 50;
+    all are in the audit.
+    """
+
+    changes: list[Change]
     list: list[HistoryRow]
+
+
+class Token(Answer):
+    """
+    A token.
+    """
+
+    id: str
+    name: str
+    roles: list[str]
+    created_by: str
+    created_at: Date
+    expires_at: Date
+    last_used_at: Date = absent(description="To the minute.")
+
+
+class NewToken(Token):
+    """
+    A token that was just made, with its secret.
+    """
+
+    token: Annotated[str, Field(description="Shown this once.", pattern="^us_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$")]
+
+
+class TokenList(Answer):
+    """
+    The tokens, the newest first.
+    """
+
+    list: list[Token]
+    total_size: Number
 
 
 class Explanation(Answer):
@@ -275,6 +344,6 @@ class Interface(BaseModel):
 
 
 ANSWERS: tuple[type[BaseModel], ...] = (
-    TaskDocument, TaskPage, HistoryPage, Explanation, BulkReport, Count, NodeList, NodeExecutor, TypeList, Health,
-    Error, Interface,
+    TaskDocument, TaskPage, HistoryPage, Explanation, BulkReport, Count, NodeList, NodeExecutor, TypeList, AuditPage,
+    TokenList, NewToken, Health, Error, Interface,
 )  # fmt: skip

@@ -13,7 +13,9 @@ from unomi_scheduler import Clock, ConfigurationError, Scheduler, Settings, Syst
 
 from . import problems
 from .accounts import Account, configured_accounts
+from .auditing import Auditing
 from .auth import Authentication, SignIn
+from .bearer import Bearer
 from .cors import Cors
 from .known import KnownParameters
 from .limits import BodyLimit, SafeHeaders
@@ -21,6 +23,7 @@ from .nudge import PATH as NUDGE
 from .nudge import NudgeSink
 from .raw_path import RawPath
 from .routes import HEALTH, METRICS, ROUTES, Route
+from .throttle import Throttle
 
 App = falcon.App[falcon.Request, falcon.Response]
 
@@ -35,7 +38,7 @@ def sign_in_for(settings: Settings, accounts: Iterable[Account], clock: Clock) -
     allowed = tuple(accounts) or configured_accounts(settings)
     if not allowed:
         raise ConfigurationError("Nobody could sign in: set rest.admin_password or [[rest.users]]")
-    return SignIn(allowed, clock)
+    return SignIn(allowed, clock, Throttle(clock, attempts=settings.rest.sign_in_attempts))
 
 
 def create_app(
@@ -56,11 +59,26 @@ def create_app(
     Raises:
         ConfigurationError: nobody could sign in.
     """
-    sign_in = sign_in or sign_in_for(settings, accounts, clock or SystemClock())
-    public_paths = [NUDGE, *(route.path for route in ROUTES if route.public)]
-    authentication = Authentication(sign_in, public_paths)
-    before = (SafeHeaders(), Cors(settings.rest.cors_origins), authentication, BodyLimit(), KnownParameters(ROUTES))
+    clock = clock or SystemClock()
+    sign_in = sign_in or sign_in_for(settings, accounts, clock)
+    before = (
+        SafeHeaders(),
+        Cors(settings.rest.cors_origins),
+        Auditing(scheduler.audit, ROUTES, sign_in.names, clock),
+        _authentication(scheduler, sign_in, clock),
+        BodyLimit(),
+        KnownParameters(ROUTES),
+    )
     return _app(scheduler, ROUTES, *before)
+
+
+def _authentication(scheduler: Scheduler, sign_in: SignIn, clock: Clock) -> Authentication:
+    return Authentication(
+        sign_in,
+        Bearer(scheduler, clock, sign_in.throttle),
+        public_paths=[NUDGE, *(route.path for route in ROUTES if route.public)],
+        private_paths=[route.path for route in ROUTES if route.private],
+    )
 
 
 def create_health_app(scheduler: Scheduler) -> App:

@@ -1,5 +1,5 @@
 """
-Sign-in: who asks (Basic), how often they may guess, and what their roles allow.
+Sign-in: who asks (Basic or a token), how often they may guess, and what their roles allow.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import orjson
 
 from unomi_scheduler import Clock
 
-from .accounts import ADMINISTRATOR, VIEWER, Account, make_account
-from .throttle import Throttle
+from .accounts import ADMINISTRATOR, VIEWER, Account, Caller, make_account
+from .bearer import Bearer
+from .throttle import Throttle, too_many
 
 REMEMBERED_MILLIS = 60_000
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 """The methods that change nothing."""
-CHALLENGE = 'Basic realm="unomi-scheduler", charset="UTF-8"'
+CHALLENGES = ('Basic realm="unomi-scheduler", charset="UTF-8"', 'Bearer realm="unomi-scheduler"')
 _MOST_REMEMBERED = 1_000
 # Each check takes 19 MiB; more at once gain nothing on a small machine.
 _CHECKS_AT_ONCE = 4
-_SECOND_IN_MILLIS = 1_000
 
 
 @cache
@@ -41,17 +41,26 @@ def _nobody() -> Account:
 class SignIn:
     """
     Checks credentials; right ones are remembered for a minute under a keyed hash, never as they are.
+
+    `throttle` counts the wrong ones.
     """
 
-    def __init__(self, accounts: Iterable[Account], clock: Clock) -> None:
+    def __init__(self, accounts: Iterable[Account], clock: Clock, throttle: Throttle | None = None) -> None:
         self._accounts = {account.name: account for account in accounts}
         self._clock = clock
-        self._throttle = Throttle(clock)
+        self.throttle = Throttle(clock) if throttle is None else throttle
         self._checks = BoundedSemaphore(_CHECKS_AT_ONCE)
         self._key = secrets.token_bytes(32)
         self._lock = Lock()
         self._remembered: dict[bytes, tuple[Account, int]] = {}
         _nobody()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """
+        The names of those who may sign in.
+        """
+        return tuple(self._accounts)
 
     def check(self, user: str, password: str, address: str) -> Account | None:
         """
@@ -72,19 +81,15 @@ class SignIn:
         return account
 
     def _verify(self, key: bytes, user: str, password: str, address: str) -> Account | None:
-        wait = self._throttle.take((user, address))
+        wait = self.throttle.take((user, address))
         if wait:
-            raise falcon.HTTPTooManyRequests(
-                title="Too many attempts",
-                description=f"Too many wrong passwords for {user!r:.100} from {address}; try again later",
-                retry_after=-(-wait // _SECOND_IN_MILLIS),
-            )
+            raise too_many(f"Too many wrong passwords for {user!r:.100} from {address}", wait)
         account = self._accounts.get(user, _nobody())
         with self._checks:
             accepted = account.accepts(password)
         if not accepted or account is _nobody():
             return None
-        self._throttle.clear((user, address))
+        self.throttle.clear((user, address))
         self._remember(key, account)
         return account
 
@@ -99,12 +104,16 @@ class Authentication:
     """
     The middleware: nothing but the public paths is answered to anyone who has not signed in.
 
-    To change something one must be ADMINISTRATOR; to look, VIEWER is enough.
+    To change something one must be ADMINISTRATOR; to look, VIEWER is enough, but for the routes of administrators.
     """
 
-    def __init__(self, sign_in: SignIn, public_paths: Collection[str]) -> None:
+    def __init__(
+        self, sign_in: SignIn, bearer: Bearer, *, public_paths: Collection[str], private_paths: Collection[str]
+    ) -> None:
         self._sign_in = sign_in
+        self._bearer = bearer
         self._public_paths = frozenset(public_paths)
+        self._private_paths = frozenset(private_paths)
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """
@@ -112,13 +121,24 @@ class Authentication:
         """
         if req.path in self._public_paths:
             return
+        token = _token(req.auth)
+        req.context.account = self._basic(req) if token is None else self._holder(req, token)
+
+    def _basic(self, req: falcon.Request) -> Caller:
         credentials = _credentials(req.auth)
         if credentials is None:
-            raise _unauthorized("Sign in with user and password (HTTP Basic)")
+            raise _unauthorized("Sign in with user and password (HTTP Basic), or with a token (Bearer)")
+        req.context.claimed = credentials[0]
         account = self._sign_in.check(*credentials, address=req.remote_addr)
         if account is None:
             raise _unauthorized("Wrong user or password")
-        req.context.account = account
+        return Caller(account.name, account.roles)
+
+    def _holder(self, req: falcon.Request, token: str) -> Caller:
+        caller = self._bearer.check(token, req.remote_addr)
+        if caller is None:
+            raise _unauthorized("This token is unknown, revoked or expired; an administrator makes a new one")
+        return caller
 
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]
@@ -128,8 +148,9 @@ class Authentication:
         """
         if req.path in self._public_paths:
             return
-        needed = {ADMINISTRATOR, VIEWER} if req.method in READING else {ADMINISTRATOR}
-        account: Account = req.context.account
+        viewers = req.method in READING and req.uri_template not in self._private_paths
+        needed = {ADMINISTRATOR, VIEWER} if viewers else {ADMINISTRATOR}
+        account: Caller = req.context.account
         if not needed & account.roles:
             raise falcon.HTTPForbidden(
                 title="Not allowed", description=f"{account.name} needs the role {' or '.join(sorted(needed))}"
@@ -137,7 +158,12 @@ class Authentication:
 
 
 def _unauthorized(message: str) -> falcon.HTTPUnauthorized:
-    return falcon.HTTPUnauthorized(title="Not signed in", description=message, challenges=[CHALLENGE])
+    return falcon.HTTPUnauthorized(title="Not signed in", description=message, challenges=CHALLENGES)
+
+
+def _token(header: str | None) -> str | None:
+    scheme, _, token = (header or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _credentials(header: str | None) -> tuple[str, str] | None:

@@ -43,7 +43,11 @@ def read_body(req: falcon.Request, model: type[M]) -> M:
             title="Unsupported media type",
             description=f"expected a body of Content-Type {falcon.MEDIA_JSON}, got {kind or 'none'!r:.100}",
         )
-    return _checked(_parsed(_read(req)), model)
+    document = _parsed(_read(req))
+    body = _checked(document, model)
+    # For the audit, which keeps nothing of what was no proper request.
+    req.context.asked = document
+    return body
 
 
 def read_optional_body(req: falcon.Request, model: type[M]) -> M:

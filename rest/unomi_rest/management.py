@@ -33,7 +33,10 @@ class BulkResource:
             reset_failure_count=order.reset_failure_count,
             dry_run=order.dry_run or dry_run,
         )
-        send(resp, bulk_document(result))
+        document = bulk_document(result)
+        resp.context.counts = {name: value for name, value in document.items() if type(value) is int}
+        resp.context.changed_nothing = result.dry_run
+        send(resp, document)
 
 
 class PurgeResource:
@@ -48,7 +51,9 @@ class PurgeResource:
         """
         Remove tasks that completed long ago, and answer how many.
         """
-        send(resp, {"count": self._scheduler.purge_old_tasks(parameters.DAYS.of(req))})
+        removed = {"count": self._scheduler.purge_old_tasks(parameters.DAYS.of(req))}
+        resp.context.counts = removed
+        send(resp, removed)
 
 
 class NodesResource:

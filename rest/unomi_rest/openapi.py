@@ -20,7 +20,7 @@ from unomi_scheduler import ChangeKind
 from . import answers
 from .auth import READING
 from .pages import send
-from .schemas import JSON_REF, BulkOrder, ConfigChange, TaskDefinition
+from .schemas import JSON_REF, BulkOrder, ConfigChange, TaskDefinition, TokenRequest
 
 if TYPE_CHECKING:
     from .routes import Operation, Route
@@ -50,20 +50,10 @@ _EVENT: Json = {
     },
     "additionalProperties": False,
 }
-_TASK_ID: Json = {
-    "name": "task_id",
-    "in": "path",
-    "required": True,
-    "description": "The task's itemId; a slash in it is %2F.",
-    "schema": {"type": "string", "minLength": 1},
-}
-
-_NODE_ID: Json = {
-    "name": "node_id",
-    "in": "path",
-    "required": True,
-    "description": "The node's nodeId; a slash in it is %2F.",
-    "schema": {"type": "string", "minLength": 1},
+_IN_PATH = {
+    "task_id": "The task's itemId; a slash in it is %2F.",
+    "token_id": "The token's id.",
+    "node_id": "The node's nodeId; a slash in it is %2F.",
 }
 
 
@@ -102,9 +92,9 @@ def describe(routes: Iterable[Route]) -> Json:
         "paths": {route.path: _path(route) for route in routes},
         "components": {
             "schemas": _schemas(),
-            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+            "securitySchemes": {name: {"type": "http", "scheme": name} for name in ("basic", "bearer")},
         },
-        "security": [{"basic": []}],
+        "security": [{"basic": []}, {"bearer": []}],
     }
 
 
@@ -118,9 +108,14 @@ def statuses(route: Route, operation: Operation) -> tuple[int, ...]:
 
 
 def _path(route: Route) -> Json:
-    named = [one for one in (_TASK_ID, _NODE_ID) if f"{{{one['name']}}}" in route.path]
-    shared: Json = {"parameters": named} if named else {}
+    named = [name for name in _IN_PATH if f"{{{name}}}" in route.path]
+    shared: Json = {"parameters": [_in_path(name) for name in named]} if named else {}
     return shared | {one.method.lower(): _operation(route, one) for one in route.operations}
+
+
+def _in_path(name: str) -> Json:
+    schema = {"type": "string", "minLength": 1}
+    return {"name": name, "in": "path", "required": True, "description": _IN_PATH[name], "schema": schema}
 
 
 def _operation(route: Route, one: Operation) -> Json:
@@ -148,7 +143,8 @@ def _operation(route: Route, one: Operation) -> Json:
     if route.public:
         described["security"] = []
     else:
-        described["description"] = f"Role {'VIEWER' if one.method in READING else 'ADMINISTRATOR'}."
+        viewers = one.method in READING and not route.private
+        described["description"] = f"Role {'VIEWER' if viewers else 'ADMINISTRATOR'}."
     return described
 
 
@@ -172,7 +168,7 @@ def _content(name: str) -> Json:
 
 
 def _schemas() -> Json:
-    models: list[type[BaseModel]] = [*answers.ANSWERS, TaskDefinition, ConfigChange, BulkOrder]
+    models: list[type[BaseModel]] = [*answers.ANSWERS, TaskDefinition, ConfigChange, BulkOrder, TokenRequest]
     _, made = models_json_schema([(one, "validation") for one in models], ref_template=REFS)
     schemas: Json = {name: _closed(schema) for name, schema in made["$defs"].items()}
     return schemas | {"Json": _ANY_JSON}

@@ -153,6 +153,14 @@ TYPE = Parameter[str | None](
     name="type", about="Only tasks of this type.", parse=_text, expected="a task type", default=None,
     schema={"type": "string"}, may_be_empty=True,
 )  # fmt: skip
+TASK = Parameter[str | None](
+    name="task", about="Only changes of the task with this itemId.", parse=_text, expected="an itemId", default=None,
+    schema={"type": "string"}, may_be_empty=True,
+)  # fmt: skip
+WHO = Parameter[str | None](
+    name="who", about="Only changes by this user, or token of this name.", parse=_text, expected="a name", default=None,
+    schema={"type": "string"}, may_be_empty=True,
+)  # fmt: skip
 SORT_BY = Parameter[str](
     name="sortBy",
     about="`FIELD`, `FIELD:asc` or `FIELD:desc`; ties go by itemId, what has no value comes first ascending. A field "

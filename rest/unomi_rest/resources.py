@@ -11,11 +11,14 @@ import falcon
 from unomi_scheduler import InvalidTask, Scheduler, history_document, task_document
 
 from . import parameters
+from .access import change_document
 from .bodies import read_body, read_optional_body
 from .pages import page_document, send
 from .parameters import task_query
 from .problems import InvalidParameter
 from .schemas import ConfigChange, TaskDefinition
+
+MOST_CHANGES = 50
 
 
 class _Resource:
@@ -45,6 +48,7 @@ class TasksResource(_Resource):
                 "runs no node; ask one that does"
             )
         task = self._scheduler.schedule_task(self._scheduler.create_task(**definition))
+        resp.context.subjects = {"task_id": task.id}
         resp.status = falcon.HTTP_201
         resp.location = f"{req.path}/{quote(task.id, safe='')}"
         send(resp, task_document(task))
@@ -136,10 +140,13 @@ class HistoryResource(_Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, task_id: str) -> None:
         """
-        Answer a page of the task's runs, the newest first; also of a task that is gone, while its rows are kept.
+        Answer a page of the task's runs, the newest first; also of a task that is gone, while its rows are kept. The
+        newest changes by people stand beside those of the first page.
         """
         offset, limit = parameters.OFFSET.of(req), parameters.LIMIT.of(req)
-        send(resp, page_document(self._scheduler.history(task_id, offset, limit), history_document))
+        runs = page_document(self._scheduler.history(task_id, offset, limit), history_document)
+        changes = () if offset else self._scheduler.audit.page(task_id=task_id, limit=MOST_CHANGES).list
+        send(resp, {**runs, "changes": [change_document(row) for row in changes]})
 
 
 class ExplainResource(_Resource):

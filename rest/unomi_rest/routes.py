@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from unomi_scheduler import Scheduler
 
 from . import answers, parameters, schemas
+from .access import AuditResource, TokenResource, TokensResource
 from .events import ABOUT, RESUMING, EventsResource
 from .health import LiveResource, ReadyResource
 from .management import BulkResource, NodeExecutorResource, NodesResource, PurgeResource, TypesResource
@@ -64,13 +65,14 @@ class Operation:
 @dataclass(frozen=True)
 class Route:
     """
-    A path, what answers it, and whether that needs no sign-in.
+    A path, what answers it, whether that needs no sign-in, and whether even to look one must be ADMINISTRATOR.
     """
 
     path: str
     resource: Callable[[Scheduler], object]
     operations: tuple[Operation, ...]
     public: bool = False
+    private: bool = False
 
 
 _PAGE = (parameters.OFFSET, parameters.LIMIT)
@@ -121,7 +123,13 @@ _CONFIG = Operation(
     errors=(404, 409),
 )
 _RUN = Operation(method="POST", summary="Run a task now, beside its schedule", errors=(404, 409))
-_HISTORY = Operation(method="GET", summary="List a task's runs", query=_PAGE, answer=answers.HistoryPage, errors=(404,))
+_HISTORY = Operation(
+    method="GET",
+    summary="List a task's runs, and who changed it",
+    query=_PAGE,
+    answer=answers.HistoryPage,
+    errors=(404,),
+)
 _EXPLAIN = Operation(
     method="GET", summary="Tell why a task does not run, or when it will", answer=answers.Explanation, errors=(404,)
 )
@@ -162,6 +170,30 @@ _NODE_EXECUTOR = Operation(
     errors=(404,),
 )
 _TYPES = Operation(method="GET", summary="List the task types", answer=answers.TypeList)
+_AUDIT = Operation(
+    method="GET",
+    summary="List who changed what",
+    query=(*_PAGE, parameters.TASK, parameters.WHO),
+    answer=answers.AuditPage,
+)
+_TOKENS = (
+    Operation(method="GET", summary="List the tokens, without their secrets", answer=answers.TokenList),
+    Operation(
+        method="POST",
+        summary="Make a token; its secret is shown this once",
+        body=schemas.TokenRequest,
+        answer=answers.NewToken,
+        status=201,
+        errors=(409,),
+    ),
+)
+_REVOKE = Operation(
+    method="DELETE",
+    summary="Revoke a token; every process refuses it within 5 seconds",
+    answer=None,
+    status=204,
+    errors=(404, 409),
+)
 _METRICS = Operation(
     method="GET", summary="Show what this process measures, for Prometheus", answer=None, text="text/plain"
 )
@@ -194,4 +226,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/cxs/nodes", NodesResource, (_NODES,)),
     Route("/cxs/nodes/{node_id}/executor", NodeExecutorResource, (_NODE_EXECUTOR,)),
     Route("/cxs/types", TypesResource, (_TYPES,)),
+    Route("/cxs/audit", AuditResource, (_AUDIT,), private=True),
+    Route("/cxs/tokens", TokensResource, _TOKENS, private=True),
+    Route("/cxs/tokens/{token_id}", TokenResource, (_REVOKE,), private=True),
 )

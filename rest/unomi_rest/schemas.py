@@ -198,6 +198,26 @@ class BulkOrder(Body):
     reset_failure_count: Flag = Field(default=False, description="With `retry`: give all retries again.")
 
 
+class TokenRequest(Body):
+    """
+    A token to be made. Without `days` and `expiresAt` it lasts 90 days.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"\S")]
+    roles: Annotated[list[Literal["ADMINISTRATOR", "VIEWER"]], Field(min_length=1, max_length=2)] = ["VIEWER"]
+    days: Annotated[int, Field(ge=1, le=366), Whole] = absent(description="How long it lasts.")
+    expires_at: Moment = absent(description="In place of `days`; within 366 days.")
+
+    def time(self) -> dict[str, Any]:
+        """
+        Return how long it lasts, as `Tokens.make` takes it.
+        """
+        said = self.said()
+        moment = said.get("expires_at")
+        end = None if moment is None else int(moment.timestamp() * 1_000)
+        return {"days": said.get("days"), "expires_at": end}
+
+
 def _in_millis(values: dict[str, Any]) -> dict[str, Any]:
     moment = values.get("next_scheduled_execution")
     if moment is None:

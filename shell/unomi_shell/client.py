@@ -9,7 +9,7 @@ import http.client
 import ipaddress
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
@@ -38,16 +38,18 @@ class RestTasks:
     The tasks of a cluster, through one of its REST servers. No proxy and no redirect gets to see the password.
     """
 
-    def __init__(self, url: str, given: Credentials | None) -> None:
+    def __init__(self, url: str, given: Credentials | None, *, token: str | None = None) -> None:
         self._url = urlsplit(url)
         if self._url.scheme not in _PORTS or not self._url.hostname:
             raise Failure(f"--url: expected http://HOST:PORT or https://HOST:PORT, got {url}", Exit.USAGE)
         self._shown = f"{self._url.scheme}://{self._url.hostname}:{_port(self._url)}"
         self._headers = {"Accept": "application/json"}
-        credentials = _in_url(self._url) or given or _left(self._url)
-        if credentials is not None:
-            token = base64.b64encode(":".join(credentials).encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+        named = _in_url(self._url)
+        if token and named is None:
+            self._headers["Authorization"] = f"Bearer {_checked(token)}"
+        elif credentials := named or given or _left(self._url):
+            encoded = base64.b64encode(":".join(credentials).encode()).decode()
+            self._headers["Authorization"] = f"Basic {encoded}"
 
     def page(self, **query: Any) -> Document:
         """
@@ -145,6 +147,32 @@ class RestTasks:
             raise _refusal(status, _document(body))
         return read_metrics(body.decode(errors="replace"))
 
+    def audit(self, *, task_id: str | None, who: str | None, offset: int, limit: int) -> Document:
+        """
+        Return a page of the audit.
+        """
+        query = {"task": task_id, "who": who, "offset": offset, "limit": limit}
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._request("GET", f"/cxs/audit?{urlencode(given)}")
+
+    def tokens(self) -> list[Document]:
+        """
+        Return the tokens.
+        """
+        return list(self._request("GET", "/cxs/tokens")["list"])
+
+    def make_token(self, name: str, roles: Sequence[str], *, days: int) -> Document:
+        """
+        Make a token.
+        """
+        return self._request("POST", "/cxs/tokens", {"name": name, "roles": list(dict.fromkeys(roles)), "days": days})
+
+    def revoke_token(self, token_id: str) -> None:
+        """
+        Revoke a token.
+        """
+        self._request("DELETE", f"/cxs/tokens/{quote(token_id, safe='')}")
+
     def _request(self, method: str, target: str, content: Document | None = None) -> Document:
         status, body = self._answer(method, target, content)
         document = _document(body)
@@ -192,6 +220,12 @@ def _path(task_id: str) -> str:
     return f"/cxs/tasks/{quote(task_id, safe='')}"
 
 
+def _checked(token: str) -> str:
+    if not token.isascii() or not token.isprintable():
+        raise Failure("--token, UNOMI_TASK_TOKEN: expected us_<id>_<secret>, got something else", Exit.USAGE)
+    return token
+
+
 def _port(url: SplitResult) -> int:
     try:
         return url.port or _PORTS[url.scheme]
@@ -224,5 +258,5 @@ def _refusal(status: int, document: Mapping[str, Any] | None) -> Failure:
     problem = document or {}
     text = problem.get("message") or problem.get("error") or f"The server answered {status}"
     if _EXITS.get(status) is Exit.NOT_ALLOWED:
-        text = f"{text}. Set UNOMI_TASK_USER and UNOMI_TASK_PASSWORD to a user who may do this."
+        text = f"{text}. Set UNOMI_TASK_TOKEN, or UNOMI_TASK_USER and UNOMI_TASK_PASSWORD, to one who may do this."
     return Failure(str(text), _EXITS.get(status, Exit.FAILED))

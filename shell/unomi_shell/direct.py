@@ -4,7 +4,7 @@ Tasks straight from a store, without a server: through a scheduler that is never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,12 +20,15 @@ from unomi_scheduler import (
     Settings,
     StoreUnavailable,
     TaskNotFound,
+    audit_document,
     history_document,
     node_document,
     task_document,
+    token_document,
     type_document,
 )
 
+from .account import NO_CONTENT, audited, user
 from .failures import Exit, Failure
 from .tasks import Document
 
@@ -38,6 +41,10 @@ _EXITS: dict[type[SchedulerError], Exit] = {
     NodeUnavailable: Exit.OUT_OF_REACH,
     StoreUnavailable: Exit.OUT_OF_REACH,
 }
+
+
+_MOST_CHANGES = 50
+_CREATED, _NOT_FOUND = 201, 404
 
 
 class StoreTasks:
@@ -78,35 +85,36 @@ class StoreTasks:
         """
         Cancel a task.
         """
-        with _failures():
+        with _failures(), audited(self._scheduler, "cancel", status=NO_CONTENT, task_id=task_id):
             self._scheduler.cancel_task(task_id, strict=True)
 
     def delete(self, task_id: str) -> None:
         """
         Remove a task.
         """
-        with _failures():
+        with _failures(), audited(self._scheduler, "delete", status=NO_CONTENT, task_id=task_id):
             self._scheduler.delete_task(task_id)
 
     def retry(self, task_id: str, *, reset: bool) -> Document:
         """
         Retry a task.
         """
-        with _failures():
+        asked = {"resetFailureCount": reset}
+        with _failures(), audited(self._scheduler, "retry", task_id=task_id, asked=asked):
             return task_document(self._scheduler.retried(task_id, reset_failure_count=reset, strict=True).task)
 
     def resume(self, task_id: str) -> Document:
         """
         Let a task go on.
         """
-        with _failures():
+        with _failures(), audited(self._scheduler, "resume", task_id=task_id):
             return task_document(self._scheduler.resumed(task_id, strict=True).task)
 
     def run(self, task_id: str) -> Document:
         """
         Ask for a run now.
         """
-        with _failures():
+        with _failures(), audited(self._scheduler, "run", task_id=task_id):
             return task_document(self._scheduler.run_now(task_id))
 
     def configure(self, task_id: str, **changes: Any) -> Document:
@@ -114,15 +122,17 @@ class StoreTasks:
         Change a definition.
         """
         values = {_in_python(name): value for name, value in changes.items()}
-        with _failures():
+        with _failures(), audited(self._scheduler, "config", task_id=task_id, asked=changes):
             return task_document(self._scheduler.update_task_config(task_id, **values))
 
     def purge(self, days: int) -> int:
         """
         Remove what completed so many days ago.
         """
-        with _failures():
-            return self._scheduler.purge_old_tasks(days)
+        with _failures(), audited(self._scheduler, "purge", asked={"days": days}) as row:
+            removed = self._scheduler.purge_old_tasks(days)
+            row["counts"] = {"count": removed}
+            return removed
 
     def explain(self, task_id: str) -> list[str]:
         """
@@ -136,7 +146,9 @@ class StoreTasks:
         Return a page of runs.
         """
         with _failures():
-            return _page(self._scheduler.history(task_id, offset, limit), history_document)
+            runs = _page(self._scheduler.history(task_id, offset, limit), history_document)
+            changes = () if offset else self._scheduler.audit.page(task_id=task_id, limit=_MOST_CHANGES).list
+            return {**runs, "changes": [audit_document(row) for row in changes]}
 
     def nodes(self) -> list[Document]:
         """
@@ -168,6 +180,42 @@ class StoreTasks:
             "the counters are in the memory of each node, not in the store: ask a server, unomi-task --url URL metrics",
             Exit.USAGE,
         )
+
+    def audit(self, *, task_id: str | None, who: str | None, offset: int, limit: int) -> Document:
+        """
+        Return a page of the audit.
+        """
+        with _failures():
+            page = self._scheduler.audit.page(task_id=task_id, who=who, offset=offset, limit=limit)
+            return _page(page, audit_document)
+
+    def tokens(self) -> list[Document]:
+        """
+        Return the tokens.
+        """
+        with _failures():
+            return [token_document(token) for token in self._scheduler.tokens.all()]
+
+    def make_token(self, name: str, roles: Sequence[str], *, days: int) -> Document:
+        """
+        Make a token.
+        """
+        asked = {"name": name, "roles": roles, "days": days}
+        with _failures(), audited(self._scheduler, "create token", status=_CREATED, asked=asked) as row:
+            token, text = self._scheduler.tokens.make(name, roles, created_by=user(), days=days)
+            row["token_id"] = token.id
+            return {**token_document(token), "token": text}
+
+    def revoke_token(self, token_id: str) -> None:
+        """
+        Revoke a token.
+        """
+        with _failures():
+            with audited(self._scheduler, "revoke token", status=NO_CONTENT, token_id=token_id) as row:
+                if self._scheduler.tokens.revoke(token_id) is not None:
+                    return
+                row["status"] = _NOT_FOUND
+            raise Failure(f"Token not found: {token_id}", Exit.NOT_FOUND)
 
 
 def _page(page: Page[Any], document: Callable[[Any], Document]) -> Document:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .render import Column
     from .tasks import Document
 
+_CHANGES_SHOWN = 5
 task_id_argument = click.argument("task_id", metavar="ID", shell_complete=complete_ids)
 
 
@@ -58,7 +59,7 @@ def _print_tasks(page: Document, *, status: str | None, task_type: str | None, w
     layout = fit(page["list"], WIDE_COLUMNS if wide else COLUMNS, terminal.width())
     click.echo(task_list(page["list"], status=status, task_type=task_type, columns=layout.columns))
     _tell_left_out(layout.left_out)
-    _tell_more(page)
+    tell_more(page)
 
 
 def print_rows(rows: Sequence[Document], columns: Sequence[Column], *, none: str) -> None:
@@ -78,7 +79,10 @@ def _tell_left_out(headings: Sequence[str]) -> None:
         click.echo(f"The terminal is too narrow for {', '.join(headings)}; a pipe gets all columns", err=True)
 
 
-def _tell_more(page: Document) -> None:
+def tell_more(page: Document) -> None:
+    """
+    Tell how many come behind a page.
+    """
     more = page["totalSize"] - page.get("offset", 0) - len(page["list"])
     if more > 0:
         click.echo(f"{more} more; see them with --limit", err=True)
@@ -92,10 +96,12 @@ def show(target: Target, task_id: str) -> None:
     """
     Show everything about a task.
     """
-    task = find(target.connect(), task_id)
+    tasks = target.connect()
+    task = find(tasks, task_id)
     if target.as_json:
         print_json(task)
-    elif sys.stdout.isatty():
+        return
+    if sys.stdout.isatty():
         from .pretty import show_task  # noqa: PLC0415 - colours are slow to load
 
         show_task(task)
@@ -103,6 +109,17 @@ def show(target: Target, task_id: str) -> None:
         from .render import task_details  # noqa: PLC0415 - only when there is something to print
 
         click.echo(task_details(task))
+    _print_changes(tasks.history(task["itemId"], offset=0, limit=0), most=_CHANGES_SHOWN)
+
+
+def _print_changes(page: Document, *, most: int | None = None) -> None:
+    # A server of an earlier version tells of none.
+    changes = page.get("changes") or []
+    if changes:
+        from .render import CHANGE_COLUMNS  # noqa: PLC0415 - only when there is something to print
+
+        click.echo("\nChanges:")
+        print_rows(changes[:most], CHANGE_COLUMNS, none="")
 
 
 @click.command()
@@ -134,7 +151,7 @@ def explain(target: Target, task_id: str) -> None:
 @pass_target
 def history(target: Target, task_id: str, *, limit: int, offset: int) -> None:
     """
-    Show the runs of a task, the newest first; also of one that is gone.
+    Show the runs of a task, and who changed it, the newest first; also of one that is gone.
     """
     tasks = target.connect()
     # A task that is gone is found by its whole id alone, in the history.
@@ -145,7 +162,8 @@ def history(target: Target, task_id: str, *, limit: int, offset: int) -> None:
     from .render import HISTORY_COLUMNS  # noqa: PLC0415 - only when there is something to print
 
     print_rows(page["list"], HISTORY_COLUMNS, none="No runs found.")
-    _tell_more(page)
+    tell_more(page)
+    _print_changes(page)
 
 
 def _known(target: Target, given: str) -> str:

@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from . import cluster, look, steer
+from . import access, cluster, look, steer
 from .completing import completion
 from .failures import Exit
 from .karaf import Commands
@@ -28,7 +28,8 @@ def main(context: click.Context, target: Target) -> None:
     """
     Look at the tasks of a cluster and steer them.
 
-    A unique beginning of an ID stands for the whole. Sign in by UNOMI_TASK_USER and UNOMI_TASK_PASSWORD; at a server
+    A unique beginning of an ID stands for the whole. Sign in by UNOMI_TASK_TOKEN, or UNOMI_TASK_USER and
+    UNOMI_TASK_PASSWORD; at a server
     that you started yourself on this machine you are signed in already. Without a command, on a terminal, a shell opens
     that completes and remembers what you type.
     """
@@ -43,5 +44,5 @@ def main(context: click.Context, target: Target) -> None:
     context.exit(Exit.USAGE)
 
 
-for _command in (*look.COMMANDS, *steer.COMMANDS, *cluster.COMMANDS, watch, completion):
+for _command in (*look.COMMANDS, *steer.COMMANDS, *cluster.COMMANDS, *access.COMMANDS, watch, completion):
     main.add_command(_command)

@@ -148,6 +148,42 @@ NODE_COLUMNS = (
     Column("Tags", _words("tags")),
     Column("Types", _words("taskTypes")),
 )
+
+
+def asked(change: Document) -> str:
+    """
+    Return what was asked for, and what became of many tasks, e.g. `maxRetries=5 retryDelay=1000`.
+    """
+    said = {**(change.get("parameters") or {}), **(change.get("counts") or {})}
+    return " ".join(f"{plain(name)}={section_value(value)}" for name, value in said.items()) or NONE
+
+
+_CHANGE = (
+    Column("When", lambda change: moment(change.get("at"))),
+    Column("Who", _text("who")),
+    Column("Change", _text("action")),
+    Column("Status", _text("status"), right=True),
+)
+_VIA = Column("Via", _text("via"))
+_ASKED = Column("Asked", asked, most=60)
+CHANGE_COLUMNS = (*_CHANGE, _VIA, _ASKED)
+AUDIT_COLUMNS = (
+    *_CHANGE,
+    Column("Subject", lambda row: plain(row.get("taskId") or row.get("nodeId") or row.get("tokenId"))),
+    Column("From", _text("address")),
+    _VIA,
+    Column("Token", _text("byToken")),
+    _ASKED,
+)
+TOKEN_COLUMNS = (
+    Column("ID", _text("id")),
+    Column("Name", _text("name")),
+    Column("Roles", _words("roles")),
+    Column("Made By", _text("createdBy")),
+    Column("Made", lambda token: moment(token.get("createdAt"))),
+    Column("Expires", lambda token: moment(token.get("expiresAt"))),
+    Column("Last Used", lambda token: moment(token.get("lastUsedAt"))),
+)
 METRIC_COLUMNS = (Column("Metric", _text("name")), Column("Value", _text("value"), right=True))
 
 

@@ -26,19 +26,20 @@ class Target:
     """
     Where the tasks are and how to print them; options stand before or behind the command.
 
-    `opened` are the connections that were made, by URL and store: the lines of one session share them.
+    `opened` are the connections that were made, by URL, store and token: the lines of one session share them.
     """
 
     url: str | None = None
     store: str | None = None
+    token: str | None = field(default=None, repr=False)
     as_json: bool = False
-    opened: dict[tuple[str | None, str | None], Tasks] = field(default_factory=dict)
+    opened: dict[tuple[str | None, str | None, str | None], Tasks] = field(default_factory=dict)
 
     def connect(self) -> Tasks:
         """
         Return the tasks of the server or store that was named.
         """
-        key = self.url, self.store
+        key = self.url, self.store, self.token
         if key not in self.opened:
             self.opened[key] = self._open()
         return self.opened[key]
@@ -64,7 +65,8 @@ class Target:
 
         user = os.environ.get("UNOMI_TASK_USER")
         given = Credentials(user, os.environ.get("UNOMI_TASK_PASSWORD", "")) if user else None
-        return RestTasks(self.url or os.environ.get("UNOMI_TASK_URL") or DEFAULT_URL, given)
+        token = self.token or os.environ.get("UNOMI_TASK_TOKEN")
+        return RestTasks(self.url or os.environ.get("UNOMI_TASK_URL") or DEFAULT_URL, given, token=token)
 
 
 pass_target = click.make_pass_decorator(Target, ensure=True)
@@ -82,6 +84,13 @@ def target_options(command: Command) -> Command:
     for option in (
         click.option("--json", "as_json", is_flag=True, expose_value=False, callback=_merge, help="Print JSON."),
         click.option("--store", metavar="URL", expose_value=False, callback=_merge, help="Go straight to a store."),
+        click.option(
+            "--token",
+            metavar="TOKEN",
+            expose_value=False,
+            callback=_merge,
+            help="Sign in with it; others see it in the list of processes, so better in UNOMI_TASK_TOKEN.",
+        ),
         click.option(
             "--url", metavar="URL", expose_value=False, callback=_merge, help=f"The REST server [{DEFAULT_URL}]."
         ),

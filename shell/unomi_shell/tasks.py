@@ -4,6 +4,7 @@ Where the commands get their tasks: from REST, or straight from a store. Both an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 Document = dict[str, Any]
@@ -76,7 +77,7 @@ class Tasks(Protocol):
 
     def history(self, task_id: str, *, offset: int, limit: int) -> Document:
         """
-        Return a page of runs as `GET /cxs/tasks/{id}/history` answers it.
+        Return a page of runs as `GET /cxs/tasks/{id}/history` answers it, with `changes` on the first.
         """
         ...
 
@@ -101,5 +102,29 @@ class Tasks(Protocol):
     def metrics(self) -> dict[str, float]:
         """
         Return the counters of the node that answers, by name.
+        """
+        ...
+
+    def audit(self, *, task_id: str | None, who: str | None, offset: int, limit: int) -> Document:
+        """
+        Return a page as `GET /cxs/audit` answers it.
+        """
+        ...
+
+    def tokens(self) -> list[Document]:
+        """
+        Return the tokens, the newest first, without their secrets.
+        """
+        ...
+
+    def make_token(self, name: str, roles: Sequence[str], *, days: int) -> Document:
+        """
+        Make a token and return it, with its secret as `token`.
+        """
+        ...
+
+    def revoke_token(self, token_id: str) -> None:
+        """
+        Revoke a token; one that is not there is a failure.
         """
         ...

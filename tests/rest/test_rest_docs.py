@@ -39,12 +39,14 @@ def test_the_requests_work_as_they_stand(api: Api) -> None:
     One after the other, with one failed task.
     """
     plant(api.scheduler, make_task(id="import-1", status=TaskStatus.FAILED))
+    made, _ = api.scheduler.tokens.make("doomed", ["VIEWER"], created_by="admin")
     answers = []
     for words in REQUESTS:
         target = next(word for word in words if word.startswith("$URL")).replace("$URL", "/cxs")
         # What -N asks for goes on for minutes; here nobody would hear it.
         if "-N" in words:
             target = f"{target.replace('&timeout=60', '')}{'&' if '?' in target else '?'}timeout=0"
+        target = target.replace("$ID", made.id)
         headers = basic("admin") | dict([_option(words, "-H", "Accept: */*").split(": ")])
         method, body = _option(words, "-X", "GET"), _option(words, "-d")
         # A node must be there to be told something.
@@ -66,6 +68,7 @@ def test_every_path_has_its_request() -> None:
     }
     shown = {(method, re.sub(r"/(import|sync)-1", "/{task_id}", path)) for method, path in shown}
     shown = {(method, path.replace("/node-1", "/{node_id}")) for method, path in shown}
+    shown = {(method, path.replace("/$ID", "/{token_id}")) for method, path in shown}
     served = {
         (operation.method, route.path.removeprefix("/cxs"))
         for route in ROUTES

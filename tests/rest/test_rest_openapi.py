@@ -4,7 +4,10 @@ The description of the interface: it names every route there is, nothing is left
 
 from __future__ import annotations
 
+import inspect as inspection
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +23,8 @@ from unomi_rest.limits import MOST_BODY_BYTES
 from unomi_rest.openapi import EVERY_REQUEST, describe, statuses
 from unomi_rest.routes import ROUTES, Operation, Route
 from unomi_rest.throttle import ATTEMPTS
-from unomi_scheduler import Scheduler, Settings, StoreUnavailable, TaskStatus
+from unomi_scheduler import Audit, Conflict, Scheduler, Settings, StoreUnavailable, TaskStatus
+from unomi_scheduler.service.tokens import Tokens
 
 OPERATIONS = [(route, operation) for route in ROUTES for operation in route.operations]
 EACH = [(route, operation, status) for route, operation in OPERATIONS for status in statuses(route, operation)]
@@ -28,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "TaskDefinition": {"taskType": "sample", "itemId": "new"},
     "ConfigChange": {"maxRetries": 1},
     "BulkOrder": {"action": "run", "filter": {"ids": ["f"]}},
+    "TokenRequest": {"name": "ci"},
 }
 
 
@@ -58,6 +63,15 @@ def ask(api: Api, route: Route, operation: Operation, task_id: str = "f", query:
     """
     Send an operation's request with what it needs.
     """
+    return prepared(api, route, operation, task_id, query, **more)()
+
+
+def prepared(
+    api: Api, route: Route, operation: Operation, task_id: str = "f", query: str = "", **more: Any
+) -> Callable[[], Result]:
+    """
+    Return what sends an operation's request; what it is about is there.
+    """
     if operation.body is not None and "body" not in more:
         more = {"json": BODIES[operation.body.__name__]} | more
     if operation.stream is not None:
@@ -67,7 +81,10 @@ def ask(api: Api, route: Route, operation: Operation, task_id: str = "f", query:
     path = route.path.replace("{task_id}", task_id).replace("{node_id}", api.scheduler.node_id)
     if not query and any(one.required for one in operation.query):
         query = "enabled=true"
-    return api.client.simulate_request(operation.method, path, query_string=query, headers=headers, **more)
+    if "{token_id}" in path:
+        made = "none" if task_id == "none" else api.scheduler.tokens.make("ci", ["VIEWER"], created_by="admin")[0].id
+        path = path.replace("{token_id}", made)
+    return partial(api.client.simulate_request, operation.method, path, query_string=query, headers=headers, **more)
 
 
 Provoke = Callable[[Api, Route, Operation], Result]
@@ -94,7 +111,14 @@ def _too_often(api: Api, route: Route, operation: Operation) -> Result:
     return ask(api, route, operation)
 
 
+def _verbs() -> set[str]:
+    names = {name for kind in (Scheduler, Tokens, Audit) for name, _ in inspection.getmembers(kind, callable)}
+    return {name for name in names if not name.startswith("_")}
+
+
 def _conflict(api: Api, route: Route, operation: Operation) -> Result:
+    if route.path.startswith("/cxs/tokens"):
+        return _breaking(Conflict("too many"), verbs=("make", "revoke"))(api, route, operation)
     if operation.body is not None and operation.method == "POST":
         return ask(api, route, operation, json={"taskType": "sample", "itemId": "f"})
     if operation.body is not None:
@@ -103,18 +127,19 @@ def _conflict(api: Api, route: Route, operation: Operation) -> Result:
     return ask(api, route, operation, task_id="x", query="strict=true" if strict else "")
 
 
-def _breaking(raised: Exception) -> Provoke:
+def _breaking(raised: Exception, verbs: tuple[str, ...] = ()) -> Provoke:
     def fail(*_: Any, **__: Any) -> Any:
         raise raised
 
     def provoke(api: Api, route: Route, operation: Operation) -> Result:
         # Whatever a resource may ask the scheduler for.
+        request = prepared(api, route, operation)
         with pytest.MonkeyPatch.context() as patch:
-            for name in dir(Scheduler):
-                if not name.startswith("_") and callable(getattr(Scheduler, name)):
-                    patch.setattr(Scheduler, name, fail)
+            for kind, name in product((Scheduler, Tokens, Audit), verbs or _verbs()):
+                if hasattr(kind, name):
+                    patch.setattr(kind, name, fail)
             patch.setattr(Scheduler, "progressing", False)
-            return ask(api, route, operation)
+            return request()
 
     return provoke
 

@@ -14,7 +14,7 @@ from falcon.testing import TestClient
 from tests.rest.support import ADMIN, PASSWORD, Api, basic, error, make_api
 from unomi_rest.accounts import Account
 from unomi_rest.app import create_app
-from unomi_rest.auth import READING
+from unomi_rest.auth import CHALLENGES, READING
 from unomi_rest.routes import ROUTES
 from unomi_rest.throttle import ATTEMPTS, REFILL_MILLIS
 from unomi_scheduler import ConfigurationError, Scheduler, Settings
@@ -56,7 +56,7 @@ def test_nothing_is_answered_to_strangers(api: Api, method: str, path: str) -> N
     result = api.client.simulate_request(method, path)
 
     assert result.status_code == 401
-    assert result.headers["www-authenticate"] == 'Basic realm="unomi-scheduler", charset="UTF-8"'
+    assert result.headers["www-authenticate"] == ", ".join(CHALLENGES)
     assert method == "HEAD" or error(result)[1] == "Not signed in"
 
 
@@ -112,7 +112,8 @@ def test_without_the_role_no_method_is_allowed(api: Api, method: str, path: str)
     """
     result = api.client.simulate_request(method, path, headers=basic("guest"))
 
-    needed = "ADMINISTRATOR or VIEWER" if method in READING else "ADMINISTRATOR"
+    private = any(route.path == path and route.private for route in ROUTES)
+    needed = "ADMINISTRATOR or VIEWER" if method in READING and not private else "ADMINISTRATOR"
     assert result.status_code == 403
     assert method == "HEAD" or error(result) == (403, "Not allowed", f"guest needs the role {needed}")
 
@@ -252,3 +253,15 @@ def test_without_origins_nothing_is_said_about_them(api: Api) -> None:
     result = api.client.simulate_get("/cxs/tasks", headers={**basic("admin"), "Origin": "https://ops.example"})
 
     assert not [name for name in result.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
+def test_how_many_guesses_are_free_is_a_setting(scheduler: Scheduler, scheme: str) -> None:
+    """
+    Of passwords and of tokens.
+    """
+    api = make_api(scheduler, Settings(rest={"sign_in_attempts": 2}))
+    headers = basic("admin", "wrong") if scheme == "Basic" else {"Authorization": "Bearer us_a_b"}
+    statuses = [api.client.simulate_get("/cxs/tasks", headers=headers).status_code for _ in range(3)]
+
+    assert statuses == [401, 401, 429]

@@ -274,7 +274,7 @@ def test_the_history_comes_in_pages(api: Api) -> None:
     page = api.get("/cxs/tasks/h/history?offset=1&limit=2").json
 
     assert [row["end"] for row in page.pop("list")] == ["2025-06-15T15:03:00.000Z", "2025-06-15T15:02:00.000Z"]
-    assert page == {"offset": 1, "pageSize": 2, "totalSize": 5, "totalSizeRelation": "EQUAL"}
+    assert page == {"offset": 1, "pageSize": 2, "totalSize": 5, "totalSizeRelation": "EQUAL", "changes": []}
 
 
 def test_a_page_of_history_has_bounds(api: Api) -> None:

@@ -16,7 +16,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("sys.platform", "linux")
-    for name in ("UNOMI_TASK_URL", "UNOMI_TASK_USER", "UNOMI_TASK_PASSWORD"):
+    for name in ("UNOMI_TASK_URL", "UNOMI_TASK_TOKEN", "UNOMI_TASK_USER", "UNOMI_TASK_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -39,6 +39,7 @@ _LINES: dict[str, tuple[str, ...]] = {
         "cancel nobody",
     ),
     "nodes": ("nodes", "executor"),
+    "audit": ("audit", "history mail", "tokens"),
 }
 
 
@@ -48,7 +49,8 @@ def pages_screens() -> dict[str, str]:
     """
     # Whose machine makes the page is nobody's business.
     named = patch("socket.gethostname", return_value="host-1")
-    with tempfile.TemporaryDirectory() as folder, chdir(folder), named, _home(folder), _cluster() as scheduler:
+    user = patch("unomi_shell.account.user", return_value="ops")
+    with tempfile.TemporaryDirectory() as folder, chdir(folder), named, user, _home(folder), _cluster() as scheduler:
         screens = {"watch": _watch(), "shell": _shell()}
         for name, lines in _LINES.items():
             screens[name] = "".join(_said(line) for line in lines)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..clock import Clock
-from ..errors import Conflict
+from ..errors import Conflict, InvalidTask
 from ..model import Json, Note, Stored
 from ..ports import Action, Result, TaskStore, Write
 from ..timestamps import to_iso
@@ -23,9 +23,12 @@ from .edits import RACES, raise_failure, send
 KIND = "token"
 PREFIX = "us"
 MOST_TOKENS = 1_000
+DAYS, MOST_DAYS = 90, 366
+"""How long a token lasts, if nothing is said, and at most."""
+_DAY = 86_400_000
 USE_NOTED_MILLIS = 60_000
 """How old the noted last use may be: one write a minute at most."""
-KEPT_MILLIS = 30 * 86_400_000
+KEPT_MILLIS = 30 * _DAY
 """How long a token stands in the list after it expired."""
 _ID_BYTES = 8
 _SECRET_BYTES = 32
@@ -101,15 +104,31 @@ class Tokens:
         known = prefix == PREFIX and text.isascii() and token_id.isalnum() and secret
         return (token_id, secret) if known and len(text) <= _LONGEST else None
 
-    def make(self, name: str, roles: Sequence[str], *, created_by: str, expires_at: int) -> tuple[Token, str]:
+    def make(
+        self,
+        name: str,
+        roles: Sequence[str],
+        *,
+        created_by: str,
+        days: int | None = None,
+        expires_at: int | None = None,
+        until: int | None = None,
+    ) -> tuple[Token, str]:
         """
         Make a token; return it and the text to sign in with, which cannot be had again.
 
+        Args:
+            days: how long it lasts, or
+            expires_at: its end (epoch ms); without both, 90 days.
+            until: the end of the one who makes it (epoch ms), which it does not outlive.
+
         Raises:
+            InvalidTask: its end is out of range.
             Conflict: there are too many.
             StoreUnavailable: it may be there, but nobody knows its secret.
         """
         store, now = self._required(), self._clock.now().wall
+        end = _end(now, days=days, expires_at=expires_at, until=until)
         self._make_room(store, now)
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         token = Token(
@@ -118,7 +137,7 @@ class Tokens:
             roles=tuple(sorted(set(roles))),
             created_by=created_by,
             created_at=now,
-            expires_at=expires_at,
+            expires_at=end,
             digest=_digest(secret),
         )
         outcome, doubtful = send(store, Write(Action.CREATE, _note(token)))
@@ -185,6 +204,21 @@ class Tokens:
             if outcome.result is not Result.CONFLICT:
                 raise_failure(outcome, f"token {token_id}")
         raise Conflict(f"Token {token_id} was changed by others each time; try again")
+
+
+def _end(now: int, *, days: int | None, expires_at: int | None, until: int | None) -> int:
+    if days is not None and expires_at is not None:
+        raise InvalidTask("expected days or expiresAt, got both")
+    last = now + MOST_DAYS * _DAY if until is None else min(until, now + MOST_DAYS * _DAY)
+    if days is None and expires_at is None:
+        return min(now + DAYS * _DAY, last)
+    end = now + days * _DAY if days is not None else expires_at or 0
+    if not now < end <= last:
+        whose = "" if until is None else ", and not beyond that of the token that makes it"
+        raise InvalidTask(
+            f"expected an end within {MOST_DAYS} days from now{whose}: until {to_iso(last)}, got {to_iso(end)}"
+        )
+    return end
 
 
 def _one(store: TaskStore, token_id: str) -> Stored[Token] | None:

@@ -50,21 +50,18 @@ def served(folder: Path, role: str, variables: dict[str, str]) -> Iterator[tuple
             [*COMMAND, role, "--port", "0"], cwd=folder, env={**os.environ, **variables}, stdout=out, stderr=out
         )
     try:
-        found = eventually(
-            lambda: (
-                re.search(r"(http://127\.0\.0\.1:\d+)/cxs/tasks", said.read_text()) if _alive(process, said) else None
-            ),
-            "the server does not serve",
-        )
-        yield found[1], said
+        found = eventually(lambda: _address_in(said, process), "the server does not serve")
+        yield found, said
     finally:
         process.terminate()
         process.wait(WAIT_SECONDS)
 
 
-def _alive(process: subprocess.Popen[bytes], said: Path) -> bool:
-    assert process.poll() is None, said.read_text()
-    return True
+def _address_in(said: Path, process: subprocess.Popen[bytes]) -> str | None:
+    text = said.read_text()
+    assert process.poll() is None, text
+    found = re.search(r"(http://127\.0\.0\.1:\d+)/cxs/tasks", text)
+    return found[1] if found else None
 
 
 def ask(address: str, method: str, target: str, token: str | None = None, body: object = None) -> tuple[int, Any]:

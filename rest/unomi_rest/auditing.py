@@ -28,7 +28,8 @@ UNKNOWN = "unknown"
 ROWS_AT_ONCE = 60
 REFILL_MILLIS = 10_000
 _DONE = range(200, 300)
-_REFUSED = frozenset({403, 404, 409})
+_NOT_ALLOWED = 403
+_REFUSED = frozenset({_NOT_ALLOWED, 404, 409})
 _NOT_SIGNED_IN = frozenset({401, 429})
 _FAILED = 500
 _ACTIONS = {
@@ -90,8 +91,11 @@ class Auditing:
             **getattr(req.context, "subjects", {}),
             **getattr(resp.context, "subjects", {}),
         }
-        if status in _REFUSED:
+        if status == _NOT_ALLOWED:
+            # Nobody has looked at what it asked for.
             self._refused(caller.name, **row)
+        elif status in _REFUSED:
+            self._refused(caller.name, **_made(req), **row, asked=_asked(req))
         elif (status in _DONE and not getattr(resp.context, "changed_nothing", False)) or status >= _FAILED:
             counts = getattr(resp.context, "counts", None)
             self._audit.record(**row, asked=_asked(req), counts=counts)
@@ -121,6 +125,12 @@ def action_of(req: falcon.Request) -> str:
 
 def _asked(req: falcon.Request) -> Mapping[str, Any]:
     return {**req.params, **getattr(req.context, "asked", {})}
+
+
+def _made(req: falcon.Request) -> dict[str, Any]:
+    # A task that could not be made has its id in the body alone.
+    item_id = getattr(req.context, "asked", {}).get("itemId") if action_of(req) == "create" else None
+    return {} if item_id is None else {"task_id": item_id}
 
 
 def _sign_in(req: falcon.Request) -> dict[str, Any]:

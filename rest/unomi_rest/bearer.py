@@ -1,8 +1,9 @@
 """
 Sign-in by tokens: `Authorization: Bearer us_<id>_<secret>`.
 
-What the store says of a token holds for 5 seconds, counted from before it was asked: so long may a revoked one be
-accepted, in any process, and so long a good one while the store is out of reach. Then the store must answer.
+What the store says of a token holds for 4 seconds, counted from before it was asked: so long may a revoked one be
+accepted, in any process, and so long a good one while the store is out of reach. Then the store must answer. The
+promise is 5 seconds; the last one is for requests under way.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from unomi_scheduler import Clock, Scheduler, Token
 from .accounts import Caller
 from .throttle import Throttle, too_many
 
-REMEMBERED_MILLIS = 5_000
+REMEMBERED_MILLIS = 4_000
 _MOST_REMEMBERED = 2_000
 
 

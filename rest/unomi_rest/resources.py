@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import falcon
 
-from unomi_scheduler import InvalidTask, Scheduler, history_document, task_document
+from unomi_scheduler import AuditRow, InvalidTask, Scheduler, history_document, task_document
 
 from . import parameters
 from .access import change_document
@@ -145,8 +145,12 @@ class HistoryResource(_Resource):
         """
         offset, limit = parameters.OFFSET.of(req), parameters.LIMIT.of(req)
         runs = page_document(self._scheduler.history(task_id, offset, limit), history_document)
-        changes = () if offset else self._scheduler.audit.page(task_id=task_id, limit=MOST_CHANGES).list
+        changes = () if offset else self._changes(task_id)
         send(resp, {**runs, "changes": [change_document(row) for row in changes]})
+
+    def _changes(self, task_id: str) -> tuple[AuditRow, ...]:
+        # Whoever may look may look often: no refresh for it.
+        return self._scheduler.audit.page(task_id=task_id, limit=MOST_CHANGES, refresh=False).list
 
 
 class ExplainResource(_Resource):

@@ -133,8 +133,14 @@ def test_a_wrong_state_is_recorded(api: Api) -> None:
     """
     plant(api.scheduler, make_task(id="a"))
     api.post("/cxs/tasks/a/retry", query_string="strict=true")
+    api.post("/cxs/tasks", json={"taskType": "sample", "itemId": "a", "parameters": {"password": SECRET}})
+    api.put("/cxs/tasks/b/config", query_string="maxRetries=2")
+    rows = audit(api)[::-1]
 
-    assert words(api) == [("retry", 409)]
+    assert words(api) == [("retry", 409), ("create", 409), ("config", 404)]
+    assert [row["taskId"] for row in rows] == ["a", "a", "b"]
+    assert rows[2]["parameters"] == {"maxRetries": "2"}
+    assert SECRET not in str(rows)
 
 
 def test_failed_sign_ins_are_recorded_without_what_was_typed(api: Api) -> None:

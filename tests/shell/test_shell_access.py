@@ -8,11 +8,13 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 
 from tests.shell.support import PASSWORD, USER, run, schedule
 from tests.shell.ways import STORE, WAYS, way_to
 from unomi_scheduler import Scheduler
 from unomi_shell.account import user
+from unomi_shell.server import main as server
 
 
 @pytest.fixture
@@ -118,6 +120,21 @@ def test_what_is_no_token_is_not_sent(token: str) -> None:
     result = run("--url", "http://127.0.0.1:1", "list", "--token", token)
 
     assert (result.exit_code, token in result.output) == (2, False)
+
+
+def test_a_stores_password_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    By the doctor, by a command, in the log: the store is out of reach, and its address is told without it.
+    """
+    caplog.set_level("DEBUG")
+    address = "http://ops:s3cr3t-of-the-store@127.0.0.1:9"
+    monkeypatch.setenv("UNOMI_SCHEDULER_STORE", address)
+    examined = CliRunner().invoke(server, ["doctor"])
+    listed = run("--store", address, "list")
+
+    assert (examined.exit_code, listed.exit_code) == (1, 5)
+    assert "127.0.0.1:9" in examined.output
+    assert "s3cr3t" not in examined.output + listed.output + caplog.text
 
 
 def test_a_failed_change_of_a_store_is_as_it_was(scheduler: Scheduler) -> None:

@@ -54,6 +54,7 @@ COUNTERS: Mapping[str, str] = {
     "history.flushed": "Rows of the history that the store took.",
     "history.postponed": "Rows of the history that found no room in memory and are looked for later.",
     "history.refused": "Rows of the history that no store would take.",
+    "audit.lost": "Rows of the audit that the store did not take; the log has them.",
 }
 """The counters by the names that the scheduler counts under, with what each counts."""
 

@@ -151,7 +151,7 @@ def test_there_are_so_many_tokens_and_no_more(scheduler: Scheduler, store: Lossy
     token, _, _ = make(scheduler)
     body = store.notes(KIND)[0].record.body
     some = [Note(kind=KIND, name=f"t{number}", body=body) for number in range(MOST_TOKENS - 1)]
-    store._store.write([Write(Action.CREATE, note) for note in some])
+    store.behind.write([Write(Action.CREATE, note) for note in some])
     with pytest.raises(Conflict, match="revoke some first"):
         make(scheduler)
 
@@ -202,7 +202,7 @@ class DeafStore(LossyStore):
         """
         self.sent += rows
         if self.outcomes[0].result is not Result.REFUSED:
-            self._store.add_audit(rows)
+            self.behind.add_audit(rows)
         return [self.outcomes.pop(0)]
 
 

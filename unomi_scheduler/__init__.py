@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     )
     from .service.auditing import Audit
     from .service.documents import bulk_document, node_document, type_document
-    from .service.tokens import Token, token_document
+    from .service.tokens import Token, Tokens, token_document
     from .stores.audit_rows import audit_document
     from .stores.documents import task_document
     from .stores.history_rows import history_document
@@ -143,6 +143,7 @@ __all__ = [
     "TaskStore",
     "TimeUnit",
     "Token",
+    "Tokens",
     "TotalRelation",
     "TypeSummary",
     "Watch",
@@ -207,6 +208,7 @@ _HOMES = {
     "TaskStore": ".ports",
     "TimeUnit": ".model",
     "Token": ".service.tokens",
+    "Tokens": ".service.tokens",
     "TotalRelation": ".model",
     "TypeSummary": ".model",
     "Watch": ".service",

@@ -75,7 +75,7 @@ def create_app(
 def _authentication(scheduler: Scheduler, sign_in: SignIn, clock: Clock) -> Authentication:
     return Authentication(
         sign_in,
-        Bearer(scheduler, clock, sign_in.throttle),
+        Bearer(scheduler.tokens, clock, sign_in.throttle),
         public_paths=[NUDGE, *(route.path for route in ROUTES if route.public)],
         private_paths=[route.path for route in ROUTES if route.private],
     )

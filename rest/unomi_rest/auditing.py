@@ -51,7 +51,7 @@ class Auditing:
         self._audit = audit
         self._public = {route.path for route in routes if route.public}
         self._names = frozenset(account_names)
-        self._ration = _Ration(clock)
+        self._ration = Ration(clock)
 
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]
@@ -139,7 +139,7 @@ def _sign_in(req: falcon.Request) -> dict[str, Any]:
     return {"address": req.remote_addr, "token_id": found[1] if found else None}
 
 
-class _Ration:
+class Ration:
     """
     So many rows at once of each kind of refusal, then one every ten seconds.
     """

@@ -11,7 +11,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import NamedTuple
 
-from unomi_scheduler import Clock, Scheduler, Token
+from unomi_scheduler import Clock, Token, Tokens
 
 from .accounts import Caller
 from .throttle import Throttle, too_many
@@ -30,12 +30,19 @@ class Bearer:
     Checks tokens. Wrong ones are counted by address; who holds a good one is never held up by another's guesses.
     """
 
-    def __init__(self, scheduler: Scheduler, clock: Clock, throttle: Throttle) -> None:
-        self._tokens = scheduler.tokens
+    def __init__(self, tokens: Tokens, clock: Clock, throttle: Throttle) -> None:
+        self._tokens = tokens
         self._clock = clock
         self._throttle = throttle
         self._lock = Lock()
         self._reads: dict[str, _Read] = {}
+
+    def forget(self, token_id: str) -> None:
+        """
+        Ask the store anew about a token, which was just revoked here.
+        """
+        with self._lock:
+            self._reads.pop(token_id, None)
 
     def check(self, text: str, address: str) -> Caller | None:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from html import unescape
 from importlib import resources
 from pathlib import Path
@@ -21,7 +22,7 @@ from unomi_rest.dashboard.actions import local
 from unomi_rest.site import create_site
 from unomi_scheduler import Scheduler, Settings, TaskNotFound, TaskStatus, TypeSummary
 
-PAGES = ("/", "/tasks", "/nodes", "/types")
+PAGES = ("/", "/tasks", "/nodes", "/types", "/audit")
 HOSTILE = '"><script>alert(1)</script>'
 
 
@@ -78,6 +79,16 @@ def clock() -> SettableClock:
     The clock of the pages.
     """
     return SettableClock()
+
+
+@pytest.fixture
+def scheduler(settings: Settings, clock: SettableClock) -> Iterator[Scheduler]:
+    """
+    A scheduler by the same clock.
+    """
+    made = Scheduler(settings, clock=clock)
+    yield made
+    made.stop()
 
 
 @pytest.fixture
@@ -184,6 +195,20 @@ class TestDoor:
         admin.sign_in("admin")
         assert admin.do("/sign-out").headers["location"] == "/sign-in"
         assert admin.get("/").status_code == 303
+
+    def test_a_session_is_known_to_every_process(
+        self, admin: Browser, scheduler: Scheduler, settings: Settings, clock: SettableClock
+    ) -> None:
+        """
+        Another one on the same store takes the cookie, until it is ended here and 5 seconds are over.
+        """
+        elsewhere = Browser(TestClient(create_site(scheduler, settings, accounts=(ADMIN,), clock=clock)))
+        elsewhere.cookies = dict(admin.cookies)
+
+        assert elsewhere.get("/").status_code == 200
+        admin.do("/sign-out")
+        clock.advance(5_000)
+        assert elsewhere.get("/").status_code == 303
 
     def test_a_viewer_may_sign_out_and_nothing_else(self, viewer: Browser, scheduler: Scheduler) -> None:
         """
@@ -402,6 +427,42 @@ class TestForms:
         Nor one that is none.
         """
         assert admin.get(f"/bulk?{query}").status_code == 400
+
+    def test_what_is_done_is_in_the_audit(self, admin: Browser, scheduler: Scheduler) -> None:
+        """
+        Who, what, of which task and from where; a form that changed nothing is not, nor is a look.
+        """
+        scheduler.new_task("sample").with_id("x").schedule()
+        for path in ("/tasks/x/cancel", "/tasks/x/cancel", "/tasks/none/cancel"):
+            admin.do(path)
+        admin.do("/bulk", action="delete", type="sample", status="")
+        rows = [(row.who, row.action, row.task_id, row.status, row.address) for row in scheduler.audit.page().list]
+
+        assert rows == [
+            ("admin", "bulk", None, 200, "127.0.0.1"),
+            ("admin", "cancel", "none", 404, "127.0.0.1"),
+            ("admin", "cancel", "x", 200, "127.0.0.1"),
+        ]
+        page = admin.get("/audit").text
+        assert page.count("<td>cancel</td>") == 2
+        assert "changed 1" in page
+
+    def test_failed_sign_ins_are_in_the_audit(self, site: TestClient, scheduler: Scheduler) -> None:
+        """
+        With a name that is a user's, and without any other text that was typed.
+        """
+        Browser(site).sign_in("admin", "wrong")
+        Browser(site).sign_in("my password in the wrong field", "wrong")
+
+        rows = [(row.who, row.action, row.status) for row in scheduler.audit.page().list]
+        assert rows == [("unknown", "sign-in", 401), ("admin", "sign-in", 401)]
+
+    def test_the_audit_is_for_administrators(self, viewer: Browser) -> None:
+        """
+        It shows addresses.
+        """
+        assert viewer.get("/audit").status_code == 403
+        assert 'href="/audit"' not in viewer.get("/").text
 
 
 class TestViews:

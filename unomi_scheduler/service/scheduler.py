@@ -18,7 +18,7 @@ from ..ports import TaskStore
 from .auditing import Audit
 from .making import Making
 from .purge import PURGE_TYPE, PurgeExecutor
-from .tokens import Tokens
+from .tokens import SESSION, Tokens
 from .waiting import Bell
 from .wiring import Wiring
 
@@ -67,6 +67,9 @@ class Scheduler(Making):
 
         wiring = self._wiring
         self.tokens = Tokens(wiring.store, required=wiring.required_store, clock=wiring.clock)
+        self.sessions = Tokens(
+            wiring.store, required=wiring.required_store, clock=wiring.clock, kind=SESSION, kept_millis=0
+        )
         self.audit = Audit(wiring.store, clock=wiring.clock, metrics=wiring.metrics)
 
     @property

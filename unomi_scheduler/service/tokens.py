@@ -1,5 +1,6 @@
 """
-Tokens: what programs sign in with. Each is a note of the kind `token` (`model.Note`).
+Tokens: what programs sign in with, and what a browser that signed in holds. Each is a note (`model.Note`) of the kind
+`token` or `session`.
 
 The store holds a SHA-256 of the secret. A slow hash such as argon2 makes *guessable* passwords dear to guess; a secret
 of 256 random bits cannot be guessed at any speed, and a slow hash would only make each request slow.
@@ -21,6 +22,7 @@ from ..timestamps import to_iso
 from .edits import RACES, raise_failure, send
 
 KIND = "token"
+SESSION = "session"
 PREFIX = "us"
 MOST_TOKENS = 1_000
 DAYS, MOST_DAYS = 90, 366
@@ -85,11 +87,21 @@ class Tokens:
     Args:
         store: gives the store, or None while none is bound.
         required: gives the store, or raises.
+        kind: the kind of their notes.
+        kept_millis: how long one stands in the list after it expired.
     """
 
     def __init__(
-        self, store: Callable[[], TaskStore | None], *, required: Callable[[], TaskStore], clock: Clock
+        self,
+        store: Callable[[], TaskStore | None],
+        *,
+        required: Callable[[], TaskStore],
+        clock: Clock,
+        kind: str = KIND,
+        kept_millis: int = KEPT_MILLIS,
     ) -> None:
+        self._kind = kind
+        self._kept = kept_millis
         self._store = store
         self._required = required
         self._clock = clock
@@ -140,7 +152,7 @@ class Tokens:
             expires_at=end,
             digest=_digest(secret),
         )
-        outcome, doubtful = send(store, Write(Action.CREATE, _note(token)))
+        outcome, doubtful = send(store, Write(Action.CREATE, self._note(token)))
         # Nobody else makes this id: one that is there after a lost answer is ours (P3).
         if not (doubtful and outcome.result is Result.CONFLICT):
             raise_failure(outcome, f"token {token.id}")
@@ -148,11 +160,11 @@ class Tokens:
 
     def _make_room(self, store: TaskStore, now: int) -> None:
         store.refresh()
-        there = _read(store.notes(KIND))
-        old = [one for one in there if one.record.expires_at + KEPT_MILLIS <= now]
+        there = _read(store.notes(self._kind))
+        old = [one for one in there if one.record.expires_at + self._kept <= now]
         if old:
             # Best effort: what a race or a refusal leaves goes with the next token.
-            store.write([Write(Action.DELETE, _note(one.record), one.version) for one in old])
+            store.write([Write(Action.DELETE, self._note(one.record), one.version) for one in old])
         if len(there) - len(old) >= MOST_TOKENS:
             raise Conflict(f"There are {MOST_TOKENS:,} tokens, which is the most there can be: revoke some first")
 
@@ -165,7 +177,7 @@ class Tokens:
             return []
         store.refresh()
         now = self._clock.now().wall
-        found = [one.record for one in _read(store.notes(KIND)) if one.record.expires_at + KEPT_MILLIS > now]
+        found = [one.record for one in _read(store.notes(self._kind)) if one.record.expires_at + self._kept > now]
         return sorted(found, key=lambda token: (-token.created_at, token.id))
 
     def check(self, token_id: str, secret: str) -> Token | None:
@@ -176,13 +188,13 @@ class Tokens:
             StoreUnavailable, ConfigurationError: the store does not tell.
         """
         store = self._store()
-        stored = _one(store, token_id) if store is not None else None
+        stored = self._one(store, token_id) if store is not None else None
         if store is None or stored is None or not stored.record.accepts(secret):
             return None
         token, now = stored.record, self._clock.now().wall
         if not token.expired(now) and now - (token.last_used_at or 0) >= USE_NOTED_MILLIS:
             # On condition, so that it never brings a revoked one back; another process's note serves as well.
-            store.write([Write(Action.REPLACE, _note(replace(token, last_used_at=now)), stored.version)])
+            store.write([Write(Action.REPLACE, self._note(replace(token, last_used_at=now)), stored.version)])
         return token
 
     def revoke(self, token_id: str) -> Token | None:
@@ -195,15 +207,31 @@ class Tokens:
         """
         store = self._required()
         for _ in range(RACES):
-            stored = _one(store, token_id)
+            stored = self._one(store, token_id)
             if stored is None:
                 return None
-            outcome, _ = send(store, Write(Action.DELETE, _note(stored.record), stored.version))
+            outcome, _ = send(store, Write(Action.DELETE, self._note(stored.record), stored.version))
             if outcome.result in (Result.WRITTEN, Result.MISSING):
                 return stored.record
             if outcome.result is not Result.CONFLICT:
                 raise_failure(outcome, f"token {token_id}")
         raise Conflict(f"Token {token_id} was changed by others each time; try again")
+
+    def _one(self, store: TaskStore, token_id: str) -> Stored[Token] | None:
+        return next(iter(_read(store.notes(self._kind, [token_id]))), None)
+
+    def _note(self, token: Token) -> Note:
+        body = {
+            "name": token.name,
+            "roles": [*token.roles],
+            "createdBy": token.created_by,
+            "createdAt": token.created_at,
+            "expiresAt": token.expires_at,
+            "digest": token.digest,
+            "lastUsedAt": token.last_used_at,
+        }
+        kept = {name: value for name, value in body.items() if value is not None}
+        return Note(kind=self._kind, name=token.id, body=kept)
 
 
 def _end(now: int, *, days: int | None, expires_at: int | None, until: int | None) -> int:
@@ -219,10 +247,6 @@ def _end(now: int, *, days: int | None, expires_at: int | None, until: int | Non
             f"expected an end within {MOST_DAYS} days from now{whose}: until {to_iso(last)}, got {to_iso(end)}"
         )
     return end
-
-
-def _one(store: TaskStore, token_id: str) -> Stored[Token] | None:
-    return next(iter(_read(store.notes(KIND, [token_id]))), None)
 
 
 def _read(notes: Sequence[Stored[Note]]) -> list[Stored[Token]]:
@@ -245,19 +269,6 @@ def _token(note: Note) -> Token | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _note(token: Token) -> Note:
-    body = {
-        "name": token.name,
-        "roles": [*token.roles],
-        "createdBy": token.created_by,
-        "createdAt": token.created_at,
-        "expiresAt": token.expires_at,
-        "digest": token.digest,
-        "lastUsedAt": token.last_used_at,
-    }
-    return Note(kind=KIND, name=token.id, body={name: value for name, value in body.items() if value is not None})
 
 
 def _digest(secret: str) -> str:

@@ -12,6 +12,7 @@ import falcon
 from unomi_scheduler import BulkAction, InvalidTask, Scheduler, Selection
 
 from .door import form_of
+from .noting import note
 from .pages import Page
 
 _STEPS: Mapping[str, Callable[[Scheduler, str], object]] = {
@@ -38,7 +39,9 @@ class TaskAction(Page):
         step = _STEPS.get(action)
         if step is None:
             raise falcon.HTTPNotFound(title="Not found", description=f"There is no action {action!r:.40}")
+        note(req, action, task_id=task_id)
         changed = step(self.scheduler, task_id) is not False
+        req.context.noted["changed_nothing"] = not changed
         home = "/tasks" if action == "delete" else f"/tasks/{quote(task_id, safe='')}"
         see(resp, f"{home}?done={action if changed else 'none'}")
 
@@ -60,12 +63,17 @@ class BulkPage(Page):
         Do it, and show what became of them.
         """
         form = form_of(req)
-        self._show(req, resp, {name: str(form.get(name, "")) for name in ("action", "status", "type")}, dry_run=False)
+        wanted = {name: str(form.get(name, "")) for name in ("action", "status", "type")}
+        note(req, "bulk", asked=wanted)
+        self._show(req, resp, wanted, dry_run=False)
 
     def _show(self, req: falcon.Request, resp: falcon.Response, wanted: dict[str, str], *, dry_run: bool) -> None:
         result = self.scheduler.bulk(
             wanted["action"], _selection(wanted), reset_failure_count=wanted["action"] == "retry", dry_run=dry_run
         )
+        if not dry_run:
+            counts = ("matched", "changed", "unchanged", "failed", "remaining")
+            req.context.noted["counts"] = {name: getattr(result, name) for name in counts}
         self.show(req, resp, "bulk.html", wanted=wanted, result=result)
 
 

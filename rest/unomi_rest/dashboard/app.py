@@ -16,6 +16,7 @@ from ..problems import PROBLEMS, UNEXPECTED, log_unexpected
 from ..raw_path import RawPath
 from .actions import BulkPage, TaskAction
 from .door import Door
+from .noting import Noting
 from .pages import PAGES, Templates
 from .sessions import Sessions
 from .signing import SignInPage, SignOut
@@ -28,8 +29,9 @@ def create_dashboard(scheduler: Scheduler, sign_in: SignIn, clock: Clock) -> App
     """
     Return the WSGI application of the pages.
     """
-    templates, sessions = Templates(clock), Sessions(clock)
-    app: App = falcon.App(middleware=[RawPath(), BodyLimit(), Door(sessions)])
+    templates, sessions = Templates(clock), Sessions(scheduler.sessions, clock, sign_in.throttle)
+    noting = Noting(scheduler.audit, sign_in.names, clock)
+    app: App = falcon.App(middleware=[RawPath(), noting, BodyLimit(), Door(sessions)])
     for path, page in PAGES:
         app.add_route(path, page(scheduler, templates))
     app.add_route("/tasks/{task_id}/{action}", TaskAction(scheduler, templates))

@@ -42,7 +42,7 @@ class Door:
         if req.path == SIGN_IN or req.path.startswith(STATIC):
             return
         keys = req.get_cookie_values(COOKIE) or [""]
-        session = self._sessions.find(keys[0])
+        session = self._sessions.find(keys[0], req.remote_addr)
         if session is None:
             _send_to_sign_in(req, resp)
             return

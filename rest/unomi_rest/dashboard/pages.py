@@ -205,10 +205,29 @@ class Types(Page):
         self.show(req, resp, "types.html", rows=rows)
 
 
+class AuditPage(Page):
+    """
+    `/audit`, for administrators: it shows addresses.
+    """
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """
+        Show who changed what, the newest first.
+        """
+        if not session_of(req).may_change:
+            raise falcon.HTTPForbidden(
+                title="Not allowed", description="The audit shows addresses: it is for the role ADMINISTRATOR alone"
+            )
+        offset, who = parameters.OFFSET.of(req), req.get_param("who") or ""
+        page = self.scheduler.audit.page(who=who or None, offset=offset, limit=_RUNS)
+        self.show(req, resp, "audit.html", page=page, offset=offset, size=_RUNS, who=who)
+
+
 PAGES: tuple[tuple[str, Callable[[Scheduler, Templates], Page]], ...] = (
     ("/", Overview),
     ("/tasks", Tasks),
     ("/tasks/{task_id}", Task),
     ("/nodes", Nodes),
     ("/types", Types),
+    ("/audit", AuditPage),
 )

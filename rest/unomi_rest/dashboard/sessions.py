@@ -1,35 +1,35 @@
 """
-Sessions: who has signed in at the dashboard, by a random key that only the browser's cookie and this process know.
+Sessions: who has signed in at the dashboard. Each is kept in the store as tokens are, so that every process knows it,
+and what the browser's cookie holds is its only key.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from dataclasses import dataclass, field
-from threading import Lock
 
-from unomi_scheduler import Clock
+from unomi_scheduler import Clock, Tokens
 
 from ..accounts import ADMINISTRATOR, Account
+from ..bearer import Bearer
+from ..throttle import Throttle
 
 LIFETIME_MILLIS = 12 * 3_600_000
 """How long a session lasts."""
-_KEY_BYTES = 32
-_MOST = 1_000
+_FORMS = b"forms"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """
-    One sign-in: the account's name, its roles, the token that its forms must carry, and when it ends (boot clock, ms).
+    One sign-in: its id, the account's name and roles, and the token that its forms must carry.
     """
 
+    id: str
     name: str
     roles: frozenset[str]
     form_token: str = field(repr=False)
-    until: int
 
     @property
     def may_change(self) -> bool:
@@ -38,55 +38,52 @@ class Session:
         """
         return ADMINISTRATOR in self.roles
 
-    def accepts(self, form_token: str | None) -> bool:
+    def accepts(self, form_token: object) -> bool:
         """
         Tell whether a form came from one of this session's own pages.
         """
-        return hmac.compare_digest(self.form_token, form_token or "")
+        return isinstance(form_token, str) and hmac.compare_digest(self.form_token.encode(), form_token.encode())
 
 
 class Sessions:
     """
-    The sessions of this process. Safe to call from several threads; beyond a thousand the oldest ends.
+    The sessions of a store. One that was ended is refused at once in this process, and within 5 seconds in the others.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, tokens: Tokens, clock: Clock, throttle: Throttle) -> None:
+        self._tokens = tokens
         self._clock = clock
-        self._lock = Lock()
-        self._open: dict[bytes, Session] = {}
+        self._keys = Bearer(tokens, clock, throttle)
 
     def open(self, account: Account) -> str:
         """
         Begin a session and return its key.
+
+        Raises:
+            Conflict: there are too many.
+            StoreUnavailable: the store did not take it.
         """
-        key = secrets.token_urlsafe(_KEY_BYTES)
-        until = self._clock.now().boot + LIFETIME_MILLIS
-        session = Session(account.name, account.roles, secrets.token_urlsafe(_KEY_BYTES), until)
-        with self._lock:
-            if len(self._open) >= _MOST:
-                del self._open[next(iter(self._open))]
-            self._open[_place(key)] = session
+        until = self._clock.now().wall + LIFETIME_MILLIS
+        _, key = self._tokens.make(account.name, sorted(account.roles), created_by=account.name, expires_at=until)
         return key
 
-    def find(self, key: str) -> Session | None:
+    def find(self, key: str, address: str) -> Session | None:
         """
         Return the session of a key, or None when it has ended or never was.
-        """
-        with self._lock:
-            session = self._open.get(_place(key))
-            if session is not None and session.until <= self._clock.now().boot:
-                del self._open[_place(key)]
-                return None
-        return session
 
-    def end(self, key: str) -> None:
+        Raises:
+            StoreUnavailable: the store does not tell.
+            HTTPTooManyRequests: too many wrong ones came from this address.
+        """
+        caller = self._keys.check(key, address) if key else None
+        if caller is None or caller.token_id is None:
+            return None
+        form_token = hmac.new(key.encode(), _FORMS, hashlib.sha256).hexdigest()
+        return Session(caller.token_id, caller.name, caller.roles, form_token)
+
+    def end(self, session: Session) -> None:
         """
         End a session; harmless when it has ended.
         """
-        with self._lock:
-            self._open.pop(_place(key), None)
-
-
-def _place(key: str) -> bytes:
-    # Looked up by its hash, so that the time of a comparison tells nothing about the keys.
-    return hashlib.sha256(key.encode()).digest()
+        self._tokens.revoke(session.id)
+        self._keys.forget(session.id)

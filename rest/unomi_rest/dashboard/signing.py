@@ -9,7 +9,7 @@ import falcon
 from ..accounts import ADMINISTRATOR, VIEWER
 from ..auth import SignIn
 from .actions import local, see
-from .door import COOKIE, SIGN_IN, form_of
+from .door import COOKIE, SIGN_IN, form_of, session_of
 from .pages import Templates
 from .sessions import LIFETIME_MILLIS, Sessions
 
@@ -72,7 +72,6 @@ class SignOut:
         """
         End the session.
         """
-        for key in req.get_cookie_values(COOKIE) or ():
-            self._sessions.end(key)
+        self._sessions.end(session_of(req))
         resp.unset_cookie(COOKIE, path="/", same_site="Strict")
         see(resp, SIGN_IN)

@@ -23,6 +23,7 @@ _PAGES = {
     "task": "/tasks/geonames-import",
     "nodes": "/nodes",
     "types": "/types",
+    "audit": "/audit",
     "bulk": "/bulk?action=run&type=cache-refresh-Country",
 }
 _SCHEMES = ("light", "dark")

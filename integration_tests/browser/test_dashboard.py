@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
@@ -25,6 +26,7 @@ PAGES = (
     "/tasks/import",
     "/nodes",
     "/types",
+    "/audit",
     "/bulk?action=retry&status=FAILED&type=failing",
     "/nowhere",
 )
@@ -172,7 +174,7 @@ def test_a_failed_task_is_tried_again(signed_in: SignedIn, scheduler: Scheduler)
     expect(page.locator("pre.error")).to_contain_text("OSError: no route to the source")
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_text("Scheduled for another try.")).to_be_visible()
-    task_id = page.get_by_role("heading", level=1).inner_text().partition(" FAILED")[0].partition(" SCHEDULED")[0]
+    task_id = unquote(urlsplit(page.url).path.rpartition("/")[2])
     expect(page.get_by_role("table").locator("tbody tr")).not_to_have_count(1, timeout=LOOK)
     assert scheduler.history(task_id).total_size >= 3
 

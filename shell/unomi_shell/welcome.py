@@ -61,6 +61,7 @@ def welcome(
     return "\n".join(
         (
             f"{what}, store: {store or 'none'}",
+            f"  dashboard {url}/",
             f"  address   {url}/cxs/tasks",
             "  sign in   as admin, or as a user of the settings (HTTP Basic)",
             f"  shell     {command} list" + (f"    (as {signed_in}, without a password)" if signed_in else ""),

@@ -73,18 +73,26 @@ def list_tasks(query: TaskQuery, *, memory: Iterable[Task], store: TaskStore | N
     near = [task for task in memory if _matches(task, query)]
     # At most all memory tasks sort before a stored one, so the page's stored tasks begin at most that much earlier.
     start = max(0, query.offset - len(near))
-    limit = query.limit if query.limit < 0 else min(query.limit + query.offset - start, LIST_CAP)
-    page = store.find(replace(query, offset=start, limit=limit)) if store is not None else _no_page(query)
-    merged = in_order([*near, *page.list], query)
     first = query.offset - start
-    shown = merged[first:] if query.limit < 0 else merged[first : first + query.limit]
-    return replace(
-        page,
-        list=tuple(shown),
-        offset=query.offset,
-        page_size=query.limit,
-        total_size=page.total_size + len(near),
-    )
+    size = LIST_CAP if query.limit < 0 else query.limit
+    stored, total = _stored(store, replace(query, offset=start), first + size)
+    shown = in_order([*near, *stored], query)[first : first + size]
+    return Page(list=tuple(shown), offset=query.offset, page_size=query.limit, total_size=total + len(near))
+
+
+def _stored(store: TaskStore | None, query: TaskQuery, size: int) -> tuple[list[Task], int]:
+    if store is None:
+        return [], 0
+    tasks: list[Task] = []
+    asked = 0
+    # A store gives no more than its cap at once, and the memory tasks may push the page's end behind that.
+    while True:
+        part = min(size - asked, LIST_CAP)
+        page = store.find(replace(query, offset=query.offset + asked, limit=part))
+        tasks += page.list
+        asked += part
+        if asked >= size or query.offset + asked >= page.total_size:
+            return tasks, page.total_size
 
 
 def in_order(tasks: Iterable[Task], query: TaskQuery) -> list[Task]:
@@ -104,6 +112,3 @@ def in_order(tasks: Iterable[Task], query: TaskQuery) -> list[Task]:
 def _matches(task: Task, query: TaskQuery) -> bool:
     return query.status in (None, task.status) and query.task_type in (None, task.task_type)
 
-
-def _no_page(query: TaskQuery) -> Page:
-    return Page(list=(), offset=query.offset, page_size=query.limit, total_size=0)

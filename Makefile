@@ -22,7 +22,7 @@ run: $(VENV)/.stamp ## one node with REST, dashboard and the sample application;
 	@exec $(BIN)/unomi-scheduler serve --app examples.geonames:scheduler
 
 test: lint $(VENV)/.stamp ## everything: lint, unit, integration on a real Elasticsearch, with client 9 and client 8
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not measured" tests integration_tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not measured" integration_tests tests
 	$(BIN)/python -m pytest -m measured tests integration_tests
 	$(MAKE) test-client8
 

@@ -192,7 +192,9 @@ def test_a_server_that_is_gone_for_half_a_minute(
     assert took >= OUTAGE
     assert work.lost == 1
     refused = {"query_failed", "write_refused", "history_refused", "heartbeat_refused"}
-    assert said.keys() <= refused | {"lease_lapsed", "run_interrupted"}
+    assert said.keys() <= refused | {"lease_lapsed", "run_lease_lost", "run_interrupted"}
+    # One line for each body that ran: the long one, and the one with checkpoints.
+    assert said["run_lease_lost"] == 2
     assert said["query_failed"] + said["write_refused"] > 0
     assert said["heartbeat_refused"] > 0
     assert all(count <= 2 + OUTAGE / 10 for count in said.values()), said

@@ -55,9 +55,7 @@ def test_every_page_is_a_part_of_the_one_list(offset: int, limit: int, memory: s
     """
     stored = tasks_of("".join(letter for letter in "abcdefghijklmnopqrst" if letter not in memory))
     store = cast("TaskStore", CappedStore(stored))
-    page = listing.list_tasks(
-        TaskQuery(sort_by="id", offset=offset, limit=limit), memory=tasks_of(memory), store=store
-    )
+    page = listing.list_tasks(TaskQuery(sort_by="id", offset=offset, limit=limit), memory=tasks_of(memory), store=store)
     whole = sorted([*memory, *(task.id for task in stored)])
 
     assert [task.id for task in page.list] == whole[offset : offset + (CAP if limit < 0 else limit)]

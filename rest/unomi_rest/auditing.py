@@ -99,6 +99,9 @@ class Auditing:
         elif (status in _DONE and not getattr(resp.context, "changed_nothing", False)) or status >= _FAILED:
             counts = getattr(resp.context, "counts", None)
             self._audit.record(**row, asked=_asked(req), counts=counts)
+            action, changed = getattr(resp.context, "each", ("", ()))
+            # So that the change stands beside each task's runs too.
+            self._audit.record_each(changed, **{**row, "action": action})
 
     def _refused(self, kind: str, **row: Any) -> None:
         left_out = self._ration.take(kind)

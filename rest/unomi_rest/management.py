@@ -36,6 +36,7 @@ class BulkResource:
         document = bulk_document(result)
         resp.context.counts = {name: value for name, value in document.items() if type(value) is int}
         resp.context.changed_nothing = result.dry_run
+        resp.context.each = str(result.action), result.changed_ids
         send(resp, document)
 
 

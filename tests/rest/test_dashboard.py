@@ -439,6 +439,7 @@ class TestForms:
         rows = [(row.who, row.action, row.task_id, row.status, row.address) for row in scheduler.audit.page().list]
 
         assert rows == [
+            ("admin", "delete", "x", 200, "127.0.0.1"),
             ("admin", "bulk", None, 200, "127.0.0.1"),
             ("admin", "cancel", "none", 404, "127.0.0.1"),
             ("admin", "cancel", "x", 200, "127.0.0.1"),

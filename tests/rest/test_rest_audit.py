@@ -65,6 +65,7 @@ def test_every_change_has_its_row(api: Api) -> None:
 
     assert words(api) == [
         ("create", 201), ("retry", 200), ("resume", 200), ("config", 200), ("run", 200), ("bulk", 200),
+        ("disable", 200), ("disable", 200), ("disable", 200),
         ("cancel", 204), ("delete", 204), ("purge", 200), ("create token", 201), ("revoke token", 204),
     ]  # fmt: skip
     assert {(row["via"], row["address"]) for row in rows.values()} == {("REST", "127.0.0.1")}
@@ -73,6 +74,7 @@ def test_every_change_has_its_row(api: Api) -> None:
     assert rows["config"]["parameters"] == {"maxRetries": "7", "parameters": {"names": ["a", "b"]}}
     assert rows["retry"]["parameters"] == {"resetFailureCount": "true"}
     assert rows["bulk"]["parameters"] == {"action": "disable", "filter": {"type": "sample"}}
+    assert {row["taskId"] for row in audit(api) if row["action"] == "disable"} == {"f", "c", "new"}
     assert rows["bulk"]["counts"]["changed"] == rows["bulk"]["counts"]["matched"] == 3
     assert rows["purge"]["counts"] == {"count": 0}
     assert rows["create token"]["tokenId"] == rows["revoke token"]["tokenId"] == made["id"]
@@ -108,6 +110,18 @@ def test_a_token_is_named_with_its_id(api: Api) -> None:
     (row,) = audit(api)
 
     assert (row["who"], row["byToken"], row["status"], row["taskId"]) == ("admin", token.id, 404, "none")
+
+
+def test_a_bulk_change_stands_beside_the_runs_of_each_task(api: Api) -> None:
+    """
+    Of those that it changed, and of no other.
+    """
+    plant(api.scheduler, make_task(id="a"), make_task(id="b", enabled=False))
+    api.post("/cxs/tasks/bulk", json={"action": "disable", "filter": {"all": True}})
+    changes = {name: api.get(f"/cxs/tasks/{name}/history").json["changes"] for name in "ab"}
+
+    assert [(one["who"], one["action"]) for one in changes["a"]] == [("admin", "disable")]
+    assert changes["b"] == []
 
 
 def test_looking_trying_and_mistyping_leave_no_row(api: Api) -> None:

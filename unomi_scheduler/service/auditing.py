@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..stores.audit_rows import row_document
 
 _log = logging.getLogger(__name__)
 _SENDS = 2
+_AT_ONCE = 1_000
 OUT_OF_REACH = 503
 
 
@@ -56,10 +57,23 @@ class Audit:
             asked: the parameters, as they came; they are cut, and rid of secrets, here.
             more: other fields of `AuditRow`.
         """
+        return self._keep([self._row(who, action, status, asked, more)])
+
+    def record_each(self, task_ids: Iterable[str], *, who: str, action: str, status: int, **more: Any) -> bool:
+        """
+        Write one row for each of these tasks, to which one request did the same; otherwise as `record`.
+        """
+        rows = [self._row(who, action, status, None, {**more, "task_id": task_id}) for task_id in task_ids]
+        kept = [self._keep(rows[start : start + _AT_ONCE]) for start in range(0, len(rows), _AT_ONCE)]
+        return all(kept)
+
+    def _row(
+        self, who: str, action: str, status: int, asked: Mapping[str, Any] | None, more: Mapping[str, Any]
+    ) -> AuditRow:
         texts: dict[str, Any] = {
             name: text(value, LONGEST_NAME) if isinstance(value, str) else value for name, value in more.items()
         }
-        row = AuditRow(
+        return AuditRow(
             # Those of one millisecond and process stay in their order.
             id=f"{self._process}-{next(self._numbers):012}",
             at=self._clock.now().wall,
@@ -69,27 +83,36 @@ class Audit:
             parameters=bounded(asked or {}),
             **texts,
         )
+
+    def _keep(self, rows: list[AuditRow]) -> bool:
         try:
             store = self._store()
-            lost = self._sent(store, row) if store is not None else None
+            lost = self._sent(store, rows) if store is not None else {}
         except SchedulerError as error:
-            store, lost = None, error
-        if lost is not None:
-            self._metrics.add(Metric.AUDIT_LOST)
-            _log.error("A row of the audit is not in the store: %s", lost, extra=_fields(row))
-        elif store is None:
-            _log.info("A row of the audit, and no store is bound to keep it", extra=_fields(row))
-        return store is not None and lost is None
+            store, lost = None, {row.id: error for row in rows}
+        for row in rows:
+            if row.id in lost:
+                self._metrics.add(Metric.AUDIT_LOST)
+                _log.error("A row of the audit is not in the store: %s", lost[row.id], extra=_fields(row))
+            elif store is None:
+                _log.info("A row of the audit, and no store is bound to keep it", extra=_fields(row))
+        return store is not None and not lost
 
-    def _sent(self, store: TaskStore, row: AuditRow) -> SchedulerError | None:
-        error = None
+    def _sent(self, store: TaskStore, rows: list[AuditRow]) -> dict[str, SchedulerError]:
+        lost: dict[str, SchedulerError] = {}
+        left = rows
         # The same row meets itself (P3). Where the change met no store, there is none for the row to wait for.
-        for _ in range(1 if row.status == OUT_OF_REACH else _SENDS):
-            (outcome,) = store.add_audit([row])
-            if outcome.result is Result.WRITTEN:
-                return None
-            error = outcome.error or SchedulerError(f"the store answered {outcome.result.value}")
-        return error
+        for _ in range(1 if rows[0].status == OUT_OF_REACH else _SENDS):
+            outcomes = store.add_audit(left)
+            lost = {
+                row.id: outcome.error or SchedulerError(f"the store answered {outcome.result.value}")
+                for row, outcome in zip(left, outcomes, strict=True)
+                if outcome.result is not Result.WRITTEN
+            }
+            left = [row for row in left if row.id in lost]
+            if not left:
+                break
+        return lost
 
     def page(
         self,

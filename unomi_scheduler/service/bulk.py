@@ -64,7 +64,7 @@ class BulkResult:
     What became of the selected tasks: `matched` = changed + unchanged + failed + remaining.
 
     One call takes up to 10,000 tasks; `remaining` tells how many more there are. With a dry run they all remain. `ids`
-    are the first hundred, `errors` the first hundred failures by id.
+    are the first hundred, `errors` the first hundred failures by id; `changed_ids` are all that were changed.
     """
 
     action: BulkAction
@@ -76,6 +76,7 @@ class BulkResult:
     remaining: int = 0
     ids: tuple[str, ...] = ()
     errors: Mapping[str, str] = field(default_factory=dict)
+    changed_ids: tuple[str, ...] = ()
 
 
 class Bulk(Together):
@@ -199,4 +200,5 @@ def _result(action: BulkAction, ids: list[str], results: list[Became], *, matche
         remaining=max(0, matched - len(ids)),
         ids=tuple(ids[:SHOWN]),
         errors=dict(list(errors.items())[:SHOWN]),
+        changed_ids=tuple(task_id for task_id, one in zip(ids, results, strict=True) if one is True),
     )

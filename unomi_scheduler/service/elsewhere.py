@@ -129,8 +129,8 @@ class Elsewhere:
             return look.lists
         store = self._wiring.store()
         notes = [one.record for one in store.notes(MEMORY)] if store is not None else []
-        node = self._wiring.node
-        own = f"{node.options.node_id}:" if node.running else None
+        node = self._wiring.made_node
+        own = f"{node.options.node_id}:" if node is not None and node.running else None
         others = [note for note in notes if own is None or beat_of(note).rpartition(":")[0] + ":" != own]
         lists = lists_of(others, self.alive()) if others else []
         self._look = _Look(now, lists)

@@ -111,4 +111,3 @@ def in_order(tasks: Iterable[Task], query: TaskQuery) -> list[Task]:
 
 def _matches(task: Task, query: TaskQuery) -> bool:
     return query.status in (None, task.status) and query.task_type in (None, task.task_type)
-

@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from ..distributions import Distribution
 from ..model import TaskStatus
-from ..node.observing import NodeState
 from .wiring import Wiring
+
+if TYPE_CHECKING:
+    from ..node.observing import NodeState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +57,7 @@ def observation_of(wiring: Wiring) -> Observation:
     return Observation(
         node_id=node.options.node_id,
         version=_version(),
-        executor_node=node.options.executor_node,
+        executor_node=node.executor_node,
         has_store=wiring.has_store,
         store_answers=wiring.store_answers,
         node=node.state(),

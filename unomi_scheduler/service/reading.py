@@ -75,7 +75,7 @@ class Reading:
             TaskNotFound: no task has this id.
             InvalidTask: the document is no task.
         """
-        near = self._wiring.node.memory_get(task_id)
+        near = self._wiring.memory_get(task_id)
         task = near if near is not None else self._stored_or_far(task_id)
         elsewhere = near is None and not task.persistent
         (shown,) = self._shown([task], far={id(task)} if elsewhere else ())
@@ -91,7 +91,7 @@ class Reading:
         """
         Return the memory tasks of this process, the oldest first.
         """
-        return self._shown(in_order(self._wiring.node.memory_tasks(), TaskQuery()))
+        return self._shown(in_order(self._wiring.memory_tasks(), TaskQuery()))
 
     def get_persistent_tasks(self) -> list[Task]:
         """
@@ -139,7 +139,7 @@ class Reading:
         query = query_of(status=status, task_type=task_type, offset=offset, limit=limit, sort_by=sort_by)
         query = replace(query, records=Records.SHOWN if records else Records.HIDDEN)
         store, far = self._wiring.store(), self._elsewhere.tasks()
-        page = list_tasks(query, memory=[*self._wiring.node.memory_tasks(), *far], store=store)
+        page = list_tasks(query, memory=[*self._wiring.memory_tasks(), *far], store=store)
         total = page.total_size + self._elsewhere.uncounted(query)
         return replace(page, list=tuple(self._shown(page.list, far={id(task) for task in far})), total_size=total)
 
@@ -151,7 +151,7 @@ class Reading:
             TaskNotFound: no task has this id.
             InvalidTask: it does not run on all nodes.
         """
-        memory = self._wiring.node.memory_get(task_id)
+        memory = self._wiring.memory_get(task_id)
         task = memory if memory is not None else self._stored_or_far(task_id)
         if not task.persistent and task.run_on_all_nodes:
             node_id = self.node_id if memory is not None else task.executing_node_id or ""
@@ -181,7 +181,7 @@ class Reading:
             TaskNotFound: no task has this id, and no row is of one that had it.
             InvalidTask: a number is out of range.
         """
-        memory = self._wiring.node.memory_get(task_id)
+        memory = self._wiring.memory_get(task_id)
         if memory is not None:
             return page_of_history(None, task_id, [memory], offset=offset, limit=limit)
         store = self._wiring.store()
@@ -206,7 +206,7 @@ class Reading:
         Raises:
             TaskNotFound: no task has this id.
         """
-        task = self._wiring.node.memory_get(task_id)
+        task = self._wiring.memory_get(task_id)
         if task is None:
             store = self._wiring.store()
             if store is None:
@@ -250,7 +250,7 @@ class Reading:
         """
         since, store = self._now() - within // _MILLISECOND, self._wiring.store()
         stored = store.summaries(since=since) if store is not None else []
-        return merged(summaries_of(self._wiring.node.memory_tasks() if memory else (), since=since), stored)
+        return merged(summaries_of(self._wiring.memory_tasks() if memory else (), since=since), stored)
 
     def observe(self) -> Observation:
         """
@@ -287,7 +287,7 @@ class Reading:
             )
         since, store = self._now() - step * parts, self._wiring.store()
         stored = store.activity(since=since, step=step) if store is not None else []
-        return stretches(stored, self._wiring.node.memory_tasks(), since=since, step=step, parts=parts)
+        return stretches(stored, self._wiring.memory_tasks(), since=since, step=step, parts=parts)
 
     def get_metric(self, name: str) -> int:
         """
@@ -371,7 +371,7 @@ class Reading:
         # What the tasks of other nodes wait for is in their memory.
         wiring, now = self._wiring, self._now()
         near = [as_shown(task, now=now) for task in tasks if id(task) not in far]
-        waits = iter(with_waits(near, memory=wiring.node.memory_tasks(), store=wiring.store(), now=now))
+        waits = iter(with_waits(near, memory=wiring.memory_tasks(), store=wiring.store(), now=now))
         return [as_shown(task, now=now) if id(task) in far else next(waits) for task in tasks]
 
     def _now(self) -> int:
@@ -398,7 +398,7 @@ class Reading:
         if task.status is not TaskStatus.WAITING:
             return {}
         names = awaited(task)
-        near = {name: None if task.persistent else self._wiring.node.memory_get(name) for name in names}
+        near = {name: None if task.persistent else self._wiring.memory_get(name) for name in names}
         far = [name for name in names if near[name] is None]
         store = self._wiring.store()
         there = {name: one for name, one in near.items() if one is not None}
@@ -417,7 +417,7 @@ class Reading:
         return next(
             (
                 Slot(task_type=one.task_type, task_id=one.id, claim_id=one.claim_id or one.id, owner=self.node_id)
-                for one in self._wiring.node.memory_tasks()
+                for one in self._wiring.memory_tasks()
                 if one.exclusive and one.task_type == task.task_type and one.owner_incarnation is not None
             ),
             None,

@@ -168,7 +168,7 @@ class Steering(Changing):
         if action is None:
             unknown = f"Node {self.node_id} does not know the order {order.action!r}: another version runs there"
             return failure_document(SchedulerError(unknown))
-        if self._wiring.node.memory_get(task_id) is None:
+        if self._wiring.memory_get(task_id) is None:
             return failure_document(TaskNotFound(task_id))
         try:
             return action(task_id, order.arguments)

@@ -74,7 +74,7 @@ class Together(Steering):
         """
         Return what became of the stored tasks among these, as far as one call settles it.
         """
-        far = [task_id for task_id in ids if self._wiring.node.memory_get(task_id) is None]
+        far = [task_id for task_id in ids if self._wiring.memory_get(task_id) is None]
         store = self._wiring.store() if far else None
         if store is None:
             return {}
@@ -129,7 +129,7 @@ class Together(Steering):
         """
         Return the stored tasks among these, by id.
         """
-        far = [task_id for task_id in ids if self._wiring.node.memory_get(task_id) is None]
+        far = [task_id for task_id in ids if self._wiring.memory_get(task_id) is None]
         store = self._wiring.store() if far else None
         found = store.tasks(far) if store is not None else []
         return {one.record.id: one.record for one in found if one is not None and isinstance(one.record, Task)}

@@ -8,17 +8,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from threading import RLock
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
 from ..clock import Clock, SystemClock
 from ..config import Settings
 from ..errors import ConfigurationError
 from ..metrics import Metrics
-from ..model import JsonObject
+from ..model import JsonObject, Task
 from ..node.options import NodeOptions
 from ..node.registry import Registry
-from ..node.shell import Node
 from ..ports import TaskStore
 from ..rules.orders import Order
 from ..stores.measured import MeasuredStore, measured
@@ -28,6 +27,9 @@ from .feed import Feed
 from .history import Keeping
 from .naming import NodeName
 from .telling import TellingStore
+
+if TYPE_CHECKING:
+    from ..node.shell import Node
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -46,7 +48,7 @@ class Wiring:
         self.metrics = Metrics()
         self.registry = Registry()
         self.lock = RLock()
-        self.node_type: Callable[..., Node] = Node
+        self.node_type: Callable[..., Node] | None = None
         self.keeping = Keeping(enabled=settings.history_enabled, ttl=settings.history_ttl)
         self.feed = Feed(self.store, self.clock)
         self._address = store if isinstance(store, str) else None
@@ -73,6 +75,25 @@ class Wiring:
             if self._node is None:
                 self._node = self._make_node()
             return self._node
+
+    @property
+    def made_node(self) -> Node | None:
+        """
+        This process's node, if anything has needed one yet: to look at a store needs none.
+        """
+        return self._node
+
+    def memory_tasks(self) -> list[Task]:
+        """
+        Return the memory tasks of this process.
+        """
+        return [] if self._node is None else self._node.memory_tasks()
+
+    def memory_get(self, task_id: str) -> Task | None:
+        """
+        Return a memory task of this process.
+        """
+        return None if self._node is None else self._node.memory_get(task_id)
 
     def renew_node(self) -> None:
         """
@@ -111,7 +132,8 @@ class Wiring:
         with self.lock:
             if self._address is not None and self._store is None:
                 self._store = self._dress(self._open(self._address))
-                self.node.bind(self._store, state_dir=self._state_folder(), same=True)
+                if self._node is not None:
+                    self._node.bind(self._store, state_dir=self._state_folder(), same=True)
             elif self._store is not None and not self._opened:
                 self._store.open()
             self._opened = True
@@ -196,7 +218,8 @@ class Wiring:
             if self._store is not None and self._address is not None:
                 self._store.close()
                 self._store, self._opened = None, False
-                self.node.bind(None, same=True)
+                if self._node is not None:
+                    self._node.bind(None, same=True)
             if self._name is not None:
                 self._name.release()
 
@@ -211,7 +234,7 @@ class Wiring:
                 self._name.release()
             self._name = NodeName(folder)
         node_id = self.settings.node_id or (self._name.node_id if self._name else "")
-        node = self.node_type(
+        node = (self.node_type or _node_type())(
             store=self._store,
             options=node_options(self.settings, node_id=node_id, state_dir=folder),
             registry=self.registry,
@@ -235,6 +258,13 @@ class Wiring:
                 f"store: the folder {file.absolute().parent} does not exist: make it, or name another file"
             )
         return settings.state_path
+
+
+def _node_type() -> Callable[..., Node]:
+    # Loaded for the first node alone: whoever only looks at a store need not wait for all that runs tasks.
+    from ..node.shell import Node  # noqa: PLC0415 - see above
+
+    return Node
 
 
 def _closing(given: TaskStore | str | None, store: TaskStore | None) -> Callable[[], object]:

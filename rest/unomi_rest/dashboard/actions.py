@@ -74,6 +74,7 @@ class BulkPage(Page):
         if not dry_run:
             counts = ("matched", "changed", "unchanged", "failed", "remaining")
             req.context.noted["counts"] = {name: getattr(result, name) for name in counts}
+            req.context.each = str(result.action), result.changed_ids
         self.show(req, resp, "bulk.html", wanted=wanted, result=result)
 
 

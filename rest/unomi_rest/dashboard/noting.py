@@ -68,7 +68,10 @@ class Noting:
             self._refused(session.name, status=status, **row)
         elif status >= _FAILED or not row.pop("changed_nothing", False):
             # A form that was done sends the browser on, which is no status of its own.
-            self._audit.record(status=status if status >= _FAILED else _DONE, **row)
+            outcome = status if status >= _FAILED else _DONE
+            self._audit.record(status=outcome, **row)
+            action, changed = getattr(req.context, "each", ("", ()))
+            self._audit.record_each(changed, who=session.name, address=req.remote_addr, action=action, status=outcome)
 
     def _refused(self, kind: str, **row: Any) -> None:
         left_out = self._ration.take(kind)

@@ -5,7 +5,6 @@ What slow, idle and greedy clients do to the others on a served process: nothing
 from __future__ import annotations
 
 import socket
-import statistics
 import time
 from contextlib import ExitStack
 
@@ -33,13 +32,15 @@ class LimitsSuite:
                 stack.callback(listener.close)
             for number in range(200):
                 stack.callback(server.connect(HALF if number % 2 else b"").close)
+            # Until the server has taken in the last of them.
+            _timed(server)
             took = sorted(_timed(server) for _ in range(ASKED))
             server.ask("POST", "/cxs/tasks", {"taskType": "nobody's", "itemId": "seen-by-all"})
             for listener in listeners:
                 listener.wait_for(lambda _, data: data.get("itemId") == "seen-by-all")
 
         print("ms:", [round(one * 1000) for one in took])
-        assert statistics.median(took) < ANSWERED_WITHIN, took
+        assert took[ASKED * 95 // 100] < ANSWERED_WITHIN, took
 
     def test_one_stream_too_many_is_refused_and_told_when_to_come_back(self, server: Served) -> None:
         """

@@ -13,11 +13,11 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .config_messages import explain
 from .config_values import (
@@ -131,7 +131,7 @@ class RestSettings(_Part):
         return self
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """
     Everything a node, REST and the commands can be told. Durations are `timedelta`.
 
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         ConfigurationError: a key is unknown or a value is wrong; the message names each one.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
     store: StoreUrl = "sqlite:///unomi-scheduler.db"
     index_prefix: IndexPrefix = "context"
@@ -171,29 +171,13 @@ class Settings(BaseSettings):
     log_config: OptionalPath = None
 
     def __init__(self, config_file: str | Path | None = None, **overrides: Any) -> None:
+        file = _read_file(config_file or os.environ.get(FILE_VARIABLE))
+        given = map(without_sign_in, (file, _read_environment(os.environ), overrides))
         try:
-            super().__init__(**{**overrides, _FILE_ARGUMENT: config_file})
+            super().__init__(**reduce(_merged, given))
         except ValidationError as error:
             # Not chained: the original carries the values, secrets too.
             raise ConfigurationError(explain(error, list(_keys(Settings)), overrides)) from None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings hands over these, by name
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """
-        Read arguments, environment and file, the first that knows a key wins.
-        """
-        arguments = init_settings()
-        path = arguments.pop(_FILE_ARGUMENT)
-        file = _read_file(path or os.environ.get(FILE_VARIABLE))
-        given = (arguments, _read_environment(os.environ), file)
-        return tuple(InitSettingsSource(settings_cls, without_sign_in(values)) for values in given)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -226,7 +210,6 @@ class Settings(BaseSettings):
         return (self.state_dir or user_state_folder(os.environ)) / key
 
 
-_FILE_ARGUMENT = "config_file"
 _PARTS: dict[str, type[BaseModel]] = {
     "elasticsearch": ElasticsearchSettings,
     "rest": RestSettings,
@@ -241,6 +224,15 @@ def user_state_folder(environment: Mapping[str, str]) -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "unomi-scheduler"
     return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "unomi-scheduler"
+
+
+def _merged(values: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    # Table by table: one key of the environment leaves the file's others of its table as they are.
+    merged = dict(values)
+    for key, value in stronger.items():
+        weaker = merged.get(key)
+        merged[key] = _merged(weaker, value) if isinstance(weaker, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _read_file(path: str | Path | None) -> dict[str, Any]:

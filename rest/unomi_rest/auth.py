@@ -62,6 +62,13 @@ class SignIn:
         """
         return tuple(self._accounts)
 
+    def roles(self, name: str) -> frozenset[str]:
+        """
+        Return the roles of an account; none where nobody has this name.
+        """
+        account = self._accounts.get(name)
+        return frozenset() if account is None else account.roles
+
     def check(self, user: str, password: str, address: str) -> Account | None:
         """
         Return the account, or None when name or password is wrong.

@@ -17,6 +17,7 @@ from falcon.testing import Cookie, Result, TestClient
 
 from tests.factories import make_task
 from tests.rest.support import ADMIN, GUEST, PASSWORD, VIEWER, SettableClock
+from unomi_rest.accounts import Account, make_account
 from unomi_rest.dashboard import sessions, views, words
 from unomi_rest.dashboard.actions import local
 from unomi_rest.site import create_site
@@ -209,6 +210,21 @@ class TestDoor:
         admin.do("/sign-out")
         clock.advance(5_000)
         assert elsewhere.get("/").status_code == 303
+
+    def test_a_session_has_no_more_than_its_account(
+        self, admin: Browser, scheduler: Scheduler, settings: Settings, clock: SettableClock
+    ) -> None:
+        """
+        Whoever is taken from the settings is out with the next start, and whoever lost a role has lost it.
+        """
+
+        def after_a_restart(*accounts: Account) -> Browser:
+            browser = Browser(TestClient(create_site(scheduler, settings, accounts=accounts, clock=clock)))
+            browser.cookies = dict(admin.cookies)
+            return browser
+
+        assert "(looks only)" in after_a_restart(make_account("admin", PASSWORD, ("VIEWER",))).get("/").text
+        assert after_a_restart(VIEWER).get("/").status_code == 303
 
     def test_a_viewer_may_sign_out_and_nothing_else(self, viewer: Browser, scheduler: Scheduler) -> None:
         """

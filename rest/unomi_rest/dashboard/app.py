@@ -29,7 +29,7 @@ def create_dashboard(scheduler: Scheduler, sign_in: SignIn, clock: Clock) -> App
     """
     Return the WSGI application of the pages.
     """
-    templates, sessions = Templates(clock), Sessions(scheduler.sessions, clock, sign_in.throttle)
+    templates, sessions = Templates(clock), Sessions(scheduler.sessions, sign_in, clock)
     noting = Noting(scheduler.audit, sign_in.names, clock)
     app: App = falcon.App(middleware=[RawPath(), noting, BodyLimit(), Door(sessions)])
     for path, page in PAGES:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from unomi_scheduler import Clock, Tokens
 
-from ..accounts import ADMINISTRATOR, Account
+from ..accounts import ADMINISTRATOR, VIEWER, Account
+from ..auth import SignIn
 from ..bearer import Bearer
-from ..throttle import Throttle
 
 LIFETIME_MILLIS = 12 * 3_600_000
 """How long a session lasts."""
@@ -50,10 +50,11 @@ class Sessions:
     The sessions of a store. One that was ended is refused at once in this process, and within 5 seconds in the others.
     """
 
-    def __init__(self, tokens: Tokens, clock: Clock, throttle: Throttle) -> None:
+    def __init__(self, tokens: Tokens, sign_in: SignIn, clock: Clock) -> None:
         self._tokens = tokens
+        self._sign_in = sign_in
         self._clock = clock
-        self._keys = Bearer(tokens, clock, throttle)
+        self._keys = Bearer(tokens, clock, sign_in.throttle)
 
     def open(self, account: Account) -> str:
         """
@@ -78,8 +79,12 @@ class Sessions:
         caller = self._keys.check(key, address) if key else None
         if caller is None or caller.token_id is None:
             return None
+        # What the settings say now: whoever was taken from them, or lost a role there, has lost it here too.
+        roles = self._sign_in.roles(caller.name)
+        if not roles & {ADMINISTRATOR, VIEWER}:
+            return None
         form_token = hmac.new(key.encode(), _FORMS, hashlib.sha256).hexdigest()
-        return Session(caller.token_id, caller.name, caller.roles, form_token)
+        return Session(caller.token_id, caller.name, roles, form_token)
 
     def end(self, session: Session) -> None:
         """

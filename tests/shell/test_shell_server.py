@@ -36,7 +36,7 @@ import time
 from pathlib import Path
 from unomi_scheduler import Scheduler
 
-scheduler = Scheduler(drain_timeout="5s", poll_interval="100ms")
+scheduler = Scheduler(drain_timeout="5s", poll_interval="100ms", purge_enabled=False)
 
 @scheduler.executor("slow")
 def slow(context):

@@ -18,7 +18,7 @@ from unomi_scheduler.errors import StoreUnavailable
 from unomi_scheduler.model import Stored, Version, evolve
 from unomi_scheduler.ports import Action, Changes, Mark, Position, Write
 from unomi_scheduler.service import feed
-from unomi_scheduler.service.watch import MOST_MISSED, MOST_WAITING
+from unomi_scheduler.service.watch import MOST_MISSED, MOST_WAITING, Missed
 
 SOON = 5
 
@@ -178,6 +178,23 @@ def test_nobody_reads_while_nobody_watches(scheduler: Scheduler, monkeypatch: py
     make(scheduler, "two")
 
     assert len(looks) == number
+
+
+def test_what_was_told_as_missed_is_not_told_again(scheduler: Scheduler) -> None:
+    """
+    However much of it waits by the time that the missed changes were taken.
+    """
+    task = make(scheduler, "a")
+    newer, older = Version("index", 2, 1), Version("index", 1, 1)
+    place = Position("index", (2,))
+    page = Changes(tasks=(Stored(task, newer),), position=place)
+    with scheduler.watch() as watch:
+        watch.catch_up(Missed(since=place, read=lambda _since, _limit: page))
+        for _ in range(MOST_WAITING):
+            watch.offer(Change(kind=ChangeKind.TASK, position="", task=task), older)
+
+        assert [one.task and one.task.id for one in told(watch, 1)] == ["a"]
+        assert watch.take(0) is None
 
 
 def test_there_is_a_limit_and_a_place_comes_free(scheduler: Scheduler) -> None:

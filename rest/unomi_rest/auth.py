@@ -145,6 +145,8 @@ class Authentication:
         caller = self._bearer.check(token, req.remote_addr)
         if caller is None:
             raise _unauthorized("This token is unknown, revoked or expired; an administrator makes a new one")
+        # An answer that goes on for minutes must end with its token.
+        req.context.still_allowed = lambda: self._bearer.check(token, req.remote_addr) is not None
         return caller
 
     def process_resource(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import falcon
 import orjson
@@ -66,7 +66,14 @@ class EventsResource:
         # Proxies that gather answers would hold events back.
         resp.set_header("X-Accel-Buffering", "no")
         seconds = parameters.LONGEST_STREAM if seconds is None else seconds
-        resp.stream = Events(watch, most=most, seconds=seconds, resumed=since is not None, client=client)
+        resp.stream = Events(
+            watch,
+            most=most,
+            seconds=seconds,
+            resumed=since is not None,
+            client=client,
+            allowed=getattr(req.context, "still_allowed", lambda: True),
+        )
 
 
 class Events:
@@ -75,9 +82,17 @@ class Events:
     """
 
     def __init__(
-        self, watch: Watch, *, most: int | None, seconds: int, resumed: bool, client: socket.socket | None = None
+        self,
+        watch: Watch,
+        *,
+        most: int | None,
+        seconds: int,
+        resumed: bool,
+        client: socket.socket | None = None,
+        allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._watch = watch
+        self._allowed = allowed
         self._resumed = resumed
         self._client = client
         self._most = most
@@ -96,7 +111,7 @@ class Events:
         position = "" if self._resumed else self._watch.position
         yield b"retry: %d\n%s\n" % (RETRY_MILLIS, _id(position))
         quiet_until = _seconds() + KEEP_ALIVE_SECONDS
-        while not self._watch.over and sent != self._most and not gone(self._client):
+        while not self._watch.over and sent != self._most and not gone(self._client) and self._allowed():
             # Read before the queue is looked at: behind it is then nothing that was not sent.
             position = self._watch.position
             now = _seconds()

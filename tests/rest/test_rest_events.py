@@ -8,9 +8,10 @@ import json
 from typing import Any, NamedTuple
 
 import pytest
-from falcon.testing import Result
+from falcon.testing import Result, StartResponseMock, create_environ
 
 from tests.rest.support import Api, basic, error
+from unomi_rest.bearer import REMEMBERED_MILLIS
 from unomi_rest.events import KEEP_ALIVE_SECONDS, Events
 from unomi_scheduler import Scheduler
 from unomi_scheduler.service import feed
@@ -183,3 +184,22 @@ def test_a_quiet_stream_is_kept_open(api: Api, monkeypatch: pytest.MonkeyPatch) 
     stream.close()
 
     assert second == b": \n" + first.partition(b"\n")[2]
+
+
+def test_a_stream_ends_with_its_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One that was revoked while it listened hears nothing more: after 4 seconds, as with any other request.
+    """
+    monkeypatch.setattr("unomi_rest.events.KEEP_ALIVE_SECONDS", 0.01)
+    token, text = api.scheduler.tokens.make("ci", ["VIEWER"], created_by="admin")
+    environ = create_environ("/cxs/tasks/events", headers={"Authorization": f"Bearer {text}"})
+    begun = StartResponseMock()
+    parts = iter(api.client.app(environ, begun))
+
+    assert next(parts).startswith(b"retry: ")
+    assert next(parts).startswith(b": ")
+    api.scheduler.tokens.revoke(token.id)
+    assert next(parts).startswith(b": ")
+    api.clock.advance(REMEMBERED_MILLIS)
+    assert list(parts) == []
+    assert begun.status == "200 OK"

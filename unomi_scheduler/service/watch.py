@@ -160,17 +160,16 @@ class Watch:
         return change if change is None or change.task is None else replace(change, task=self._as_shown(change.task))
 
     def _next(self, timeout: float) -> Change | None:
-        try:
-            change, version = self._queue.get(timeout=timeout) if timeout > 0 else self._queue.get_nowait()
-        except Empty:
-            return None
-        if change is self._last:
-            return change
-        # What came while the missed changes were read may be older than they are.
-        known = None if change.task is None else self._shown.get(change.task.id)
-        if known is not None and version is not None and not version.newer_than(known):
-            return self._next(0)
-        return change
+        while True:
+            try:
+                change, version = self._queue.get(timeout=timeout) if timeout > 0 else self._queue.get_nowait()
+            except Empty:
+                return None
+            # What came while the missed changes were read may be older than they are.
+            known = None if change.task is None else self._shown.get(change.task.id)
+            if known is None or version is None or version.newer_than(known):
+                return change
+            timeout = 0
 
     def close(self) -> None:
         """
